@@ -1,0 +1,64 @@
+// Every bound in one place: what it guards, its unit, where it comes from.
+import { assert } from "../util/assert.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** What the platform gives; not ours to change. https://developers.cloudflare.com/workers/platform/limits/ */
+export const PLATFORM = {
+  /** Memory of an isolate, shared by its concurrent requests, in bytes. */
+  isolateBytes: 128 * MIB,
+  /** A SQLite row in a Durable Object is limited to 2 MB. */
+  rowBytes: 2_000_000,
+  /** One call between Worker and object, all arguments serialised. */
+  rpcBytes: 32 * MIB,
+  /** Connections that one request may have waiting for response headers. */
+  connections: 6,
+} as const;
+
+export interface Limits {
+  /** Bytes of a request body as sent; more is 413. Tempo's receiver allows the same 20 MiB. */
+  readonly maxCompressedBodyBytes: number;
+  /** Bytes of a request body once inflated; more is 413. */
+  readonly maxBodyBytes: number;
+  /** Levels of AnyValue within AnyValue, in protobuf and JSON; more is 400. protobuf libraries stop at 100. */
+  readonly maxValueDepth: number;
+  /** `{`, `[` and `,` in a JSON body: bounds the heap that JSON.parse takes (about 40 bytes each); more is 413. */
+  readonly maxJsonTokens: number;
+  /** Bytes of one span; a larger one is refused, the rest of its batch is kept. */
+  readonly maxSpanBytes: number;
+  /** Bytes of one row in SQLite: the platform's 2 MB less room for the row's own header. */
+  readonly maxRowBytes: number;
+  /** Bytes waiting for a commit in a shard; more is 503. */
+  readonly maxQueuedBytes: number;
+  /** Inflated bytes of a shard not yet in a block; more is 429. */
+  readonly maxUnflushedBytes: number;
+  /** Inflated bytes at which an epoch is cut and flushed. */
+  readonly flushBytes: number;
+  /** Milliseconds after which an epoch is flushed whatever its size. */
+  readonly flushAgeMs: number;
+  /** Inflated bytes of a trace by id: more is 422 (v1) or PARTIAL (v2). */
+  readonly maxTraceBytes: number;
+  /** Compressed bytes that one trace lookup may hold while it puts the parts together. */
+  readonly maxTraceSpoolBytes: number;
+}
+
+export const DEFAULT_LIMITS: Limits = {
+  maxCompressedBodyBytes: 20 * MIB,
+  maxBodyBytes: 32 * MIB,
+  maxValueDepth: 64,
+  maxJsonTokens: 2_000_000,
+  maxSpanBytes: 16 * MIB,
+  maxRowBytes: 1_900_000,
+  maxQueuedBytes: 40 * MIB,
+  maxUnflushedBytes: 256 * MIB,
+  flushBytes: 32 * MIB,
+  flushAgeMs: 10 * 60_000,
+  maxTraceBytes: 128 * MIB,
+  maxTraceSpoolBytes: 40 * MIB,
+};
+
+assert(DEFAULT_LIMITS.maxRowBytes < PLATFORM.rowBytes, "a row fits the platform's row");
+assert(DEFAULT_LIMITS.maxCompressedBodyBytes * 1.5 < PLATFORM.rpcBytes, "a body fits one call with room to spare");
+assert(DEFAULT_LIMITS.maxQueuedBytes > DEFAULT_LIMITS.maxCompressedBodyBytes, "the largest batch fits the queue");
+assert(DEFAULT_LIMITS.maxTraceSpoolBytes * 3 < PLATFORM.isolateBytes, "a lookup leaves room in the isolate");

@@ -1,0 +1,63 @@
+// Bounded compression by the runtime's native codecs. See RATIONALE.md for why not streams or fflate.
+import {
+  constants,
+  gunzipSync,
+  inflateRawSync,
+  inflateSync,
+  zstdCompressSync,
+  zstdDecompressSync,
+} from "node:zlib";
+import { exactBytes } from "./bytes.ts";
+import { AppError, messageOf } from "./errors.ts";
+
+/** How bytes are compressed. `deflate` is HTTP's: a zlib stream, or, as some clients send it, a bare one. */
+export type Codec = "raw" | "gzip" | "zstd" | "deflate";
+
+// A zstd frame may ask for a window of 2 GiB before its first byte; 8 MiB is what RFC 9659 grants HTTP.
+const ZSTD_WINDOW_LOG_MAX = 23;
+
+function isZlibHeader(bytes: Uint8Array): boolean {
+  const cmf = bytes[0] ?? 0;
+  return (cmf & 0x0f) === 8 && ((cmf << 8) | (bytes[1] ?? 0)) % 31 === 0;
+}
+
+function inflate(codec: Exclude<Codec, "raw">, bytes: Uint8Array, maxOutputLength: number): Uint8Array {
+  switch (codec) {
+    case "gzip":
+      return gunzipSync(bytes, { maxOutputLength });
+    case "zstd":
+      return zstdDecompressSync(bytes, {
+        maxOutputLength,
+        params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
+      });
+    case "deflate":
+      return isZlibHeader(bytes)
+        ? inflateSync(bytes, { maxOutputLength })
+        : inflateRawSync(bytes, { maxOutputLength });
+  }
+}
+
+/**
+ * Inflates `bytes` to at most `maxBytes`. Checks the codec's own checksum.
+ * @returns an array that owns its buffer (`bytes` itself when raw)
+ * @throws AppError `too_large` past `maxBytes`, `invalid_argument` when the stream is malformed or cut short
+ */
+export function decompress(codec: Codec, bytes: Uint8Array, maxBytes: number): Uint8Array {
+  if (codec === "raw") {
+    if (bytes.length > maxBytes) throw new AppError("too_large", `${bytes.length} bytes exceed ${maxBytes}`);
+    return bytes;
+  }
+  try {
+    return exactBytes(inflate(codec, bytes, maxBytes));
+  } catch (error) {
+    if (error instanceof RangeError) {
+      throw new AppError("too_large", `${codec} body inflates to more than ${maxBytes} bytes`, { cause: error });
+    }
+    throw new AppError("invalid_argument", `malformed ${codec} body: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Compresses with zstd at `level` (1-19). The result owns its buffer. */
+export function compressZstd(bytes: Uint8Array, level: number): Uint8Array<ArrayBuffer> {
+  return exactBytes(zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: level } }));
+}
