@@ -19,7 +19,7 @@ function quoted(char: string): string {
  * @throws AppError `invalid_argument` with Tempo's texts: a character that is no hex digit, more than 32 digits
  */
 export function parseTraceId(text: string): Uint8Array<ArrayBuffer> {
-  const chars = [...text];
+  const chars = Array.from(text);
   const bad = chars.findIndex((char) => char.length !== 1 || hexDigit(char.charCodeAt(0)) < 0);
   if (bad >= 0) {
     throw new AppError(

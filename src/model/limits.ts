@@ -59,6 +59,12 @@ export const DEFAULT_LIMITS: Limits = {
 };
 
 assert(DEFAULT_LIMITS.maxRowBytes < PLATFORM.rowBytes, "a row fits the platform's row");
-assert(DEFAULT_LIMITS.maxCompressedBodyBytes * 1.5 < PLATFORM.rpcBytes, "a body fits one call with room to spare");
-assert(DEFAULT_LIMITS.maxQueuedBytes > DEFAULT_LIMITS.maxCompressedBodyBytes, "the largest batch fits the queue");
+assert(
+  DEFAULT_LIMITS.maxCompressedBodyBytes * 1.5 < PLATFORM.rpcBytes,
+  "a body fits one call with room to spare",
+);
+assert(
+  DEFAULT_LIMITS.maxQueuedBytes > DEFAULT_LIMITS.maxCompressedBodyBytes,
+  "the largest batch fits the queue",
+);
 assert(DEFAULT_LIMITS.maxTraceSpoolBytes * 3 < PLATFORM.isolateBytes, "a lookup leaves room in the isolate");

@@ -34,7 +34,6 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffe
  * `bytes` with a buffer of exactly their length: a view would ship or retain its whole backing buffer
  * (a 10 KB view of 20 MB costs 7.6 ms per object call instead of 43 us).
  */
-export function exactBytes(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const exact = bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength;
-  return exact ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes);
+export function exactBytes(bytes: Uint8Array): Uint8Array {
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
 }

@@ -51,13 +51,15 @@ export function decompress(codec: Codec, bytes: Uint8Array, maxBytes: number): U
     return exactBytes(inflate(codec, bytes, maxBytes));
   } catch (error) {
     if (error instanceof RangeError) {
-      throw new AppError("too_large", `${codec} body inflates to more than ${maxBytes} bytes`, { cause: error });
+      throw new AppError("too_large", `${codec} body inflates to more than ${maxBytes} bytes`, {
+        cause: error,
+      });
     }
     throw new AppError("invalid_argument", `malformed ${codec} body: ${messageOf(error)}`, { cause: error });
   }
 }
 
 /** Compresses with zstd at `level` (1-19). The result owns its buffer. */
-export function compressZstd(bytes: Uint8Array, level: number): Uint8Array<ArrayBuffer> {
+export function compressZstd(bytes: Uint8Array, level: number): Uint8Array {
   return exactBytes(zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: level } }));
 }

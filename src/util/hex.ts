@@ -1,6 +1,8 @@
 // Lower-case hexadecimal text.
 
-const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
+  byte.toString(16).padStart(2, "0"),
+);
 
 /** `bytes` as lower-case hex, two digits a byte. */
 export function toHex(bytes: Uint8Array): string {
