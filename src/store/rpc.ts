@@ -26,6 +26,9 @@ export interface BlockRef {
   readonly range: ByteRange;
   /** The block's resource and scope table (block/FORMAT.md, "resources"). */
   readonly resources: Uint8Array;
+  /** Whole seconds since 1970 around the times of the block's spans: [minStart, maxEnd]. */
+  readonly minStartSeconds: number;
+  readonly maxEndSeconds: number;
 }
 
 export interface FindTraceReply {

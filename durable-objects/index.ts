@@ -1,0 +1,2 @@
+// The classes named in wrangler.toml.
+export { TraceShard } from "./trace-shard.ts";

@@ -1,0 +1,54 @@
+// One table from error kind to HTTP and gRPC; the only place where an error becomes a response.
+import type { ErrorKind } from "../util/errors.ts";
+import { isAppError } from "../util/errors.ts";
+import { logError } from "../util/log.ts";
+
+interface KindMapping {
+  readonly status: 400 | 404 | 413 | 415 | 429 | 500 | 503;
+  /** google.rpc.Code, for OTLP's error bodies. */
+  readonly grpcCode: number;
+}
+
+const KINDS: Readonly<Record<ErrorKind, KindMapping>> = {
+  invalid_argument: { status: 400, grpcCode: 3 },
+  unsupported_media: { status: 415, grpcCode: 3 },
+  not_found: { status: 404, grpcCode: 5 },
+  too_large: { status: 413, grpcCode: 3 },
+  rate_limited: { status: 429, grpcCode: 8 },
+  unavailable: { status: 503, grpcCode: 14 },
+  corrupt: { status: 500, grpcCode: 15 },
+  internal: { status: 500, grpcCode: 13 },
+};
+
+export interface HttpError extends KindMapping {
+  readonly message: string;
+  readonly retryAfterMs: number | undefined;
+}
+
+/** How an error is told to the caller. What is no AppError is a bug: logged, and told without its text. */
+export function httpError(error: unknown): HttpError {
+  if (isAppError(error)) {
+    if (error.kind === "corrupt" || error.kind === "internal") logError(error.message, { kind: error.kind });
+    return { ...KINDS[error.kind], message: error.message, retryAfterMs: error.retryAfterMs };
+  }
+  logError("unexpected error", {
+    error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+  });
+  return { ...KINDS.internal, message: "internal error", retryAfterMs: undefined };
+}
+
+/** Whole seconds of a Retry-After header: rounded up, so that nobody comes back too early. */
+export function retryAfterHeader(retryAfterMs: number | undefined): Record<string, string> {
+  return retryAfterMs === undefined
+    ? {}
+    : { "retry-after": String(Math.max(1, Math.ceil(retryAfterMs / 1000))) };
+}
+
+/** The plain-text answer of the query API: a short reason and a newline, as Tempo's. */
+export function errorResponse(error: unknown): Response {
+  const { status, message, retryAfterMs } = httpError(error);
+  return new Response(`${message}\n`, {
+    status,
+    headers: { "content-type": "text/plain; charset=utf-8", ...retryAfterHeader(retryAfterMs) },
+  });
+}

@@ -1,0 +1,77 @@
+// POST /v1/traces: OTLP over HTTP.
+import { Hono } from "hono";
+import type { OtlpFormat } from "../../ingest/ingest.ts";
+import { ingest, rejectedCount } from "../../ingest/ingest.ts";
+import { codecOf, readBody } from "../../ingest/read-body.ts";
+import { SINGLE_TENANT } from "../../model/ids.ts";
+import { describeRejected, encodeExportResponse, encodeStatus } from "../../otlp/response.ts";
+import { AppError } from "../../util/errors.ts";
+import type { AppDeps } from "../deps.ts";
+import { httpError, retryAfterHeader } from "../errors.ts";
+
+const CONTENT_TYPES: Readonly<Record<OtlpFormat, string>> = {
+  protobuf: "application/x-protobuf",
+  json: "application/json",
+};
+
+/** The format that a Content-Type names, whatever its parameters; undefined when it is neither. */
+function formatOf(contentType: string | null): OtlpFormat | undefined {
+  const [mediaType = ""] = (contentType ?? "").split(";");
+  switch (mediaType.trim().toLowerCase()) {
+    case "application/x-protobuf":
+    case "application/protobuf":
+      return "protobuf";
+    case "application/json":
+      return "json";
+    default:
+      return undefined;
+  }
+}
+
+/** The ingest route. Answers and errors are in the request's encoding. */
+export function otlpRoutes(deps: AppDeps): Hono {
+  const app = new Hono();
+  app.post("/v1/traces", (c) => exportTraces(c.req.raw, deps));
+  app.all("/v1/traces", () => text(405, "405 method not allowed, supported: [POST]", { allow: "POST" }));
+  return app;
+}
+
+async function exportTraces(request: Request, deps: AppDeps): Promise<Response> {
+  const format = formatOf(request.headers.get("content-type"));
+  if (format === undefined) {
+    return text(415, "415 unsupported media type, supported: [application/json, application/x-protobuf]");
+  }
+  try {
+    const codec = codecOf(request.headers.get("content-encoding"));
+    const bytes = await readBody(request, deps.limits);
+    // One shard a tenant: every trace hash leads to it.
+    const shard = deps.shardOf(SINGLE_TENANT, 0);
+    const { acceptedSpans, rejected } = await ingest(shard, format, { codec, bytes }, deps.limits);
+    const rejectedSpans = rejectedCount(rejected);
+    if (rejectedSpans === 0) return answer(format, 200, encodeExportResponse(format));
+    const message = describeRejected(rejected);
+    if (acceptedSpans === 0) throw new AppError("invalid_argument", message);
+    return answer(format, 200, encodeExportResponse(format, { rejectedSpans, message }));
+  } catch (error) {
+    const { status, grpcCode, message, retryAfterMs } = httpError(error);
+    const retry = retryAfterMs === undefined ? {} : { retryDelayMs: retryAfterMs };
+    const body = encodeStatus(format, { code: grpcCode, message, ...retry });
+    return answer(format, status, body, retryAfterHeader(retryAfterMs));
+  }
+}
+
+function answer(
+  format: OtlpFormat,
+  status: number,
+  body: Uint8Array,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  return new Response(body, { status, headers: { "content-type": CONTENT_TYPES[format], ...headers } });
+}
+
+function text(status: number, message: string, headers: Readonly<Record<string, string>> = {}): Response {
+  return new Response(`${message}\n`, {
+    status,
+    headers: { "content-type": "text/plain; charset=utf-8", ...headers },
+  });
+}

@@ -1,0 +1,35 @@
+// Composition root: the Worker's entry and its Durable Object classes.
+import type { Hono } from "hono";
+import { createApp } from "./http/app.ts";
+import { errorResponse } from "./http/errors.ts";
+import { readConfig } from "./model/config.ts";
+import type { Bindings } from "./store/bindings.ts";
+import { shardName } from "./store/keys.ts";
+import { R2Store } from "./store/r2-store.ts";
+import { systemClock } from "./util/clock.ts";
+
+export { TraceShard } from "../durable-objects/index.ts";
+
+// One app for the life of the isolate: its bindings never change, and routes cost more to build than to run.
+let app: Hono | undefined;
+
+function appFor(bindings: Bindings): Hono {
+  const { limits } = readConfig(bindings);
+  return createApp({
+    limits,
+    clock: systemClock,
+    objects: new R2Store(bindings.BLOCKS),
+    shardOf: (tenant) => bindings.TRACE_SHARD.getByName(shardName(tenant, 0)),
+  });
+}
+
+export default {
+  fetch(request, bindings): Response | Promise<Response> {
+    try {
+      app ??= appFor(bindings);
+    } catch (error) {
+      return errorResponse(error);
+    }
+    return app.fetch(request);
+  },
+} satisfies ExportedHandler<Bindings>;

@@ -1,0 +1,61 @@
+// Variables of the Worker, checked once. Nothing else reads them.
+import { AppError } from "../util/errors.ts";
+import type { Limits } from "./limits.ts";
+import { DEFAULT_LIMITS } from "./limits.ts";
+
+/** What the operator may set, as text or not at all. */
+export interface Variables {
+  /** Seconds after which buffered spans are written to a block, whatever their size. */
+  readonly FLUSH_AGE_SECONDS?: string;
+  /** Inflated bytes of buffered spans that make a block. */
+  readonly FLUSH_BYTES?: string;
+  /** Inflated bytes up to which a trace is answered whole. */
+  readonly MAX_TRACE_BYTES?: string;
+}
+
+export interface Config {
+  readonly limits: Limits;
+}
+
+const MIB = 1024 * 1024;
+
+interface NumberRange {
+  readonly min: number;
+  readonly max: number;
+}
+
+function numberVar(name: string, text: string | undefined, fallback: number, range: NumberRange): number {
+  if (text === undefined || text === "") return fallback;
+  const value = Number(text);
+  if (!Number.isFinite(value) || value < range.min || value > range.max) {
+    throw new AppError(
+      "internal",
+      `variable ${name} must be a number from ${range.min} to ${range.max}, not "${text}"`,
+    );
+  }
+  return value;
+}
+
+/**
+ * Reads the variables over the defaults.
+ * @throws AppError `internal` that names the variable and its range
+ */
+export function readConfig(variables: Variables): Config {
+  const { flushAgeMs, flushBytes, maxTraceBytes } = DEFAULT_LIMITS;
+  const ageSeconds = numberVar("FLUSH_AGE_SECONDS", variables.FLUSH_AGE_SECONDS, flushAgeMs / 1000, {
+    min: 0.1,
+    max: 86_400,
+  });
+  return {
+    limits: {
+      ...DEFAULT_LIMITS,
+      flushAgeMs: Math.round(ageSeconds * 1000),
+      // A block is built in memory beside its input: 32 MiB of spans take about 72 MB of the isolate's 128 MB.
+      flushBytes: numberVar("FLUSH_BYTES", variables.FLUSH_BYTES, flushBytes, { min: 1024, max: 32 * MIB }),
+      maxTraceBytes: numberVar("MAX_TRACE_BYTES", variables.MAX_TRACE_BYTES, maxTraceBytes, {
+        min: 1024,
+        max: 1024 * MIB,
+      }),
+    },
+  };
+}

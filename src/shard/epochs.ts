@@ -1,0 +1,192 @@
+// The shard's buffer: epochs of segments, which one takes appends, which are due, who still reads them.
+import type { FrameHead } from "../segment/frame.ts";
+import { decodeHeads, openBody } from "../segment/frame.ts";
+import type { FrameRef } from "../segment/live-index.ts";
+import { LiveIndex } from "../segment/live-index.ts";
+import type { Frame } from "../segment/rows.ts";
+import { packRows, readBody } from "../segment/rows.ts";
+import type { ShardStorage } from "./storage.ts";
+
+interface Epoch {
+  readonly id: number;
+  readonly index: LiveIndex;
+  /** Id of the last row, 0 before the first. */
+  lastRow: number;
+  /** Closed to appends: full, or being flushed. */
+  cut: boolean;
+  readers: number;
+}
+
+export interface ParsedFrame extends Frame {
+  readonly parsed: FrameHead;
+}
+
+export interface EpochLimits {
+  readonly flushBytes: number;
+  readonly flushAgeMs: number;
+  readonly maxRowBytes: number;
+}
+
+/** All epochs that are in no block yet. An epoch's id is the time it was opened, in ms. */
+export class Epochs {
+  readonly #storage: ShardStorage;
+  readonly #limits: EpochLimits;
+  readonly #epochs: Epoch[] = [];
+
+  /** Rebuilds the index from the heads in `storage`. */
+  constructor(storage: ShardStorage, limits: EpochLimits) {
+    this.#storage = storage;
+    this.#limits = limits;
+    for (const id of storage.epochs()) this.#epochs.push(loadEpoch(storage, id));
+    // All but the newest were cut before the restart; the newest goes on if it has room.
+    for (const epoch of this.#epochs.slice(0, -1)) epoch.cut = true;
+  }
+
+  get count(): number {
+    return this.#epochs.length;
+  }
+
+  get spanCount(): number {
+    return this.#epochs.reduce((sum, epoch) => sum + epoch.index.spanCount, 0);
+  }
+
+  /** Inflated bytes in no block yet. */
+  get rawBytes(): number {
+    return this.#epochs.reduce((sum, epoch) => sum + epoch.index.rawBytes, 0);
+  }
+
+  /**
+   * Writes the frames, cutting the open epoch before it would pass `flushBytes`.
+   * The frames are readable when this returns, durable after `storage.sync()`.
+   */
+  append(frames: readonly ParsedFrame[], nowMs: number): void {
+    for (let at = 0; at < frames.length;) {
+      const room = this.#limits.flushBytes - (this.#current()?.index.rawBytes ?? 0);
+      const end = fitting(frames, at, room);
+      if (end === at && this.#current() !== undefined) {
+        this.cut(this.#current()?.id ?? 0);
+        continue;
+      }
+      const taken = frames.slice(at, Math.max(end, at + 1));
+      this.#write(taken, nowMs);
+      at += taken.length;
+    }
+  }
+
+  /** Closes an epoch to appends. */
+  cut(id: number): void {
+    const epoch = this.#epochs.find((candidate) => candidate.id === id);
+    if (epoch !== undefined) epoch.cut = true;
+  }
+
+  /** Epochs to flush at `nowMs`, oldest first. */
+  due(nowMs: number): number[] {
+    return this.#epochs.filter((epoch) => this.#dueAt(epoch) <= nowMs).map((epoch) => epoch.id);
+  }
+
+  /** When the next epoch is due, in ms; undefined when there is none. */
+  nextDue(): number | undefined {
+    const times = this.#epochs.map((epoch) => this.#dueAt(epoch));
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** TracesData of every frame of the epoch, one by one. */
+  *contents(id: number): Generator<Uint8Array> {
+    const epoch = this.#epochs.find((candidate) => candidate.id === id);
+    for (const frame of epoch?.index.all() ?? []) yield this.open(id, frame);
+  }
+
+  /** Frames that may hold a trace with this hash, oldest first, each with its epoch. */
+  find(hash: number): { epoch: number; frame: FrameRef }[] {
+    return this.#epochs.flatMap((epoch) =>
+      epoch.index.find(hash).map((frame) => ({ epoch: epoch.id, frame })),
+    );
+  }
+
+  /** The TracesData of one frame. @throws AppError `corrupt` */
+  open(epoch: number, frame: FrameRef): Uint8Array {
+    return openBody(frame, readBody(this.#storage.bodies(epoch, frame.row), frame.offset, frame.bodyLength));
+  }
+
+  /** Keeps the epochs' tables from being dropped until the returned function is called. */
+  hold(ids: ReadonlySet<number>): () => void {
+    const held = this.#epochs.filter((epoch) => ids.has(epoch.id));
+    for (const epoch of held) epoch.readers++;
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      for (const epoch of held) epoch.readers--;
+    };
+  }
+
+  isHeld(id: number): boolean {
+    return this.#epochs.some((epoch) => epoch.id === id && epoch.readers > 0);
+  }
+
+  spanCountOf(id: number): number {
+    return this.#epochs.find((epoch) => epoch.id === id)?.index.spanCount ?? 0;
+  }
+
+  /** Forgets an epoch whose table was dropped. */
+  forget(id: number): void {
+    const at = this.#epochs.findIndex((epoch) => epoch.id === id);
+    if (at >= 0) this.#epochs.splice(at, 1);
+  }
+
+  #dueAt(epoch: Epoch): number {
+    return epoch.cut ? 0 : epoch.id + this.#limits.flushAgeMs;
+  }
+
+  #current(): Epoch | undefined {
+    const last = this.#epochs.at(-1);
+    return last === undefined || last.cut ? undefined : last;
+  }
+
+  #write(frames: readonly ParsedFrame[], nowMs: number): void {
+    const current = this.#current();
+    // Ids ascend whatever the clock does: a block's key never repeats.
+    const epoch = current ?? {
+      id: Math.max(nowMs, this.#lastId() + 1),
+      index: new LiveIndex(),
+      lastRow: 0,
+      cut: false,
+      readers: 0,
+    };
+    const { rows, places } = packRows(frames, this.#limits.maxRowBytes);
+    this.#storage.appendRows(epoch.id, epoch.lastRow + 1, rows, current === undefined);
+    if (current === undefined) this.#epochs.push(epoch);
+    frames.forEach((frame, i) => {
+      const place = places[i];
+      if (place !== undefined) epoch.index.add(frame.parsed, epoch.lastRow + 1 + place.row, place.offset);
+    });
+    epoch.lastRow += rows.length;
+  }
+
+  #lastId(): number {
+    return Math.max(this.#storage.lastBlockId(), this.#epochs.at(-1)?.id ?? 0);
+  }
+}
+
+function fitting(frames: readonly ParsedFrame[], from: number, room: number): number {
+  let left = room;
+  let end = from;
+  for (; end < frames.length; end++) {
+    left -= frames[end]?.parsed.rawLength ?? 0;
+    if (left < 0) break;
+  }
+  return end;
+}
+
+function loadEpoch(storage: ShardStorage, id: number): Epoch {
+  const epoch: Epoch = { id, index: new LiveIndex(), lastRow: 0, cut: false, readers: 0 };
+  for (const { row, head } of storage.heads(id)) {
+    let offset = 0;
+    for (const parsed of decodeHeads(head)) {
+      epoch.index.add(parsed, row, offset);
+      offset += parsed.bodyLength;
+    }
+    epoch.lastRow = row;
+  }
+  return epoch;
+}

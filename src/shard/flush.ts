@@ -1,0 +1,65 @@
+// One epoch into one block: build, put, commit. A crash at any point loses nothing and shows nothing twice:
+// before the commit the segments answer, after it the block; a repeated put has the same key.
+import { writeBlock } from "../block/block-writer.ts";
+import { blockKey } from "../store/keys.ts";
+import type { ObjectStore } from "../store/object-store.ts";
+import { concatBytes, exactBytes } from "../util/bytes.ts";
+import type { Epochs } from "./epochs.ts";
+import type { BlockTail, CatalogueBlock } from "./storage.ts";
+
+// Level 3: 660 MB/s; level 6 saves 7 % more at 200 MB/s and is for compaction, off the ingest thread.
+const FLUSH_ZSTD_LEVEL = 3;
+const NS_PER_SECOND = 1_000_000_000n;
+
+export interface FlushContext {
+  readonly tenant: string;
+  readonly shard: number;
+  readonly epochs: Epochs;
+  readonly objects: ObjectStore;
+  /** Lets waiting calls run; awaited every few thousand spans. */
+  readonly pause: () => Promise<void>;
+}
+
+/** Builds and stores the block of a cut epoch. The epoch and the catalogue are not touched. */
+export async function flushEpoch(
+  context: FlushContext,
+  epoch: number,
+): Promise<{ block: CatalogueBlock; tail: BlockTail }> {
+  const chunks: Uint8Array[] = [];
+  const { meta, filter, traceIndex, resources } = await writeBlock(
+    pausing(context.epochs.contents(epoch), context.pause),
+    (bytes) => void chunks.push(exactBytes(bytes)),
+    { zstdLevel: FLUSH_ZSTD_LEVEL, pause: context.pause },
+  );
+  const key = blockKey(context.tenant, context.shard, epoch);
+  const { etag } = await context.objects.put(key, concatBytes(chunks));
+  const block: CatalogueBlock = {
+    id: epoch,
+    key,
+    etag,
+    byteLength: meta.byteLength,
+    spanCount: meta.spanCount,
+    traceCount: meta.traceCount,
+    rawBytes: meta.rawBytes,
+    minStartSeconds: Number(meta.minStartNs / NS_PER_SECOND),
+    maxEndSeconds: Number((meta.maxEndNs + NS_PER_SECOND - 1n) / NS_PER_SECOND),
+  };
+  return { block, tail: { filter, traceIndex, resources } };
+}
+
+async function* pausing(
+  contents: Iterable<Uint8Array>,
+  pause: () => Promise<void>,
+): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for (const raw of contents) {
+    yield raw;
+    bytes += raw.length;
+    if (bytes < PAUSE_BYTES) continue;
+    bytes = 0;
+    await pause();
+  }
+}
+
+// Inflating this much takes about 1 ms.
+const PAUSE_BYTES = 1024 * 1024;

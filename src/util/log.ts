@@ -1,0 +1,6 @@
+// Structured logs: one JSON object a line, as Workers Logs indexes them. Never secrets, never span contents.
+
+/** Tells the operator of a fault that no caller is told of. */
+export function logError(message: string, fields: Readonly<Record<string, string | number>> = {}): void {
+  console.error(JSON.stringify({ level: "error", message, ...fields }));
+}
