@@ -1,0 +1,82 @@
+// `npm start`: the server on this machine, until it is told to stop.
+import { randomBytes } from "node:crypto";
+import { resolve } from "node:path";
+import { type Server, StartError, startServer } from "./server.ts";
+
+const DEFAULT_PORT = 8787;
+
+function portFrom(text: string | undefined): number {
+  if (text === undefined || text === "") return DEFAULT_PORT;
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new StartError(`PORT is no port number: ${text}`);
+  }
+  return port;
+}
+
+/** One command that sends a span and reads its trace back; all in one line, so that it can be pasted. */
+function tryLine(url: string): string {
+  const traceId = randomBytes(16).toString("hex");
+  const now = Date.now();
+  const body = {
+    resourceSpans: [
+      {
+        resource: { attributes: [{ key: "service.name", value: { stringValue: "hello" } }] },
+        scopeSpans: [
+          {
+            spans: [
+              {
+                traceId,
+                spanId: randomBytes(8).toString("hex"),
+                name: "my first span",
+                kind: 2,
+                startTimeUnixNano: `${now - 120}000000`,
+                endTimeUnixNano: `${now}000000`,
+              },
+            ],
+          },
+        ],
+      },
+    ],
+  };
+  const send = `curl -sS -H 'content-type: application/json' -d '${JSON.stringify(body)}' ${url}/v1/traces`;
+  return `${send} --next -sS ${url}/api/traces/${traceId}`;
+}
+
+function stopOnSignals(server: Server): void {
+  let stopping = false;
+  const stop = (): void => {
+    if (stopping) return;
+    stopping = true;
+    void server.stop().finally(() => process.exit(0));
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+}
+
+const env = process.env;
+// Variables of the Worker that may be set for a run without editing wrangler.toml.
+const PASSED_ON = ["FLUSH_AGE_SECONDS", "FLUSH_BYTES", "MAX_TRACE_BYTES"];
+
+try {
+  const dataDir = resolve(env["RUBATO_DATA"] ?? ".rubato");
+  const server = await startServer({
+    port: portFrom(env["PORT"]),
+    host: env["RUBATO_HOST"] ?? "127.0.0.1",
+    dataDir,
+    vars: Object.fromEntries(
+      PASSED_ON.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
+    ),
+    onLog: (level, message) => {
+      if (level === "error" || level === "warn") console.error(message);
+    },
+  });
+  stopOnSignals(server);
+  const url = server.url.replace("//127.0.0.1:", "//localhost:");
+  console.log(`Rubato listens on ${url} and keeps its data in ${dataDir}`);
+  console.log(`\nSend a span and read its trace back:\n\n${tryLine(url)}\n`);
+} catch (error) {
+  if (!(error instanceof StartError)) throw error;
+  console.error(`Rubato cannot start: ${error.message}`);
+  process.exitCode = 1;
+}
