@@ -1,3 +1,4 @@
+import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -10,6 +11,15 @@ export default defineConfig({
           include: ["test/unit/**/*.test.ts", "test/property/**/*.prop.test.ts"],
           testTimeout: 60_000,
         },
+      },
+      {
+        plugins: [
+          cloudflareTest({
+            main: "./test/integration/worker.ts",
+            wrangler: { configPath: "./wrangler.toml" },
+          }),
+        ],
+        test: { name: "workerd", include: ["test/integration/**/*.test.ts"], testTimeout: 60_000 },
       },
     ],
   },
