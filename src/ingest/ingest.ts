@@ -1,4 +1,4 @@
-// One OTLP request into a shard: inflate, check, frame, append. All other protocols become OTLP first.
+// Spans into a shard: inflate, check, frame, append. All protocols become OTLP protobuf first.
 import type { Limits } from "../model/limits.ts";
 import { jsonToProtobuf } from "../otlp/json.ts";
 import { dropRejectedSpans } from "../otlp/rewrite.ts";
@@ -30,36 +30,54 @@ interface Payload {
 const PAYLOAD_ZSTD_LEVEL = 1;
 
 /**
- * Checks a request's body, compressed with `codec`, and stores its valid spans.
+ * Checks an OTLP body, compressed with `codec`, and stores its valid spans.
  * Resolves only once they are durable.
  * @throws AppError `invalid_argument` malformed (names byte or JSON path), `too_large`, `rate_limited` and
  * `unavailable` with `retryAfterMs`
  */
-export async function ingest(
+export async function ingestOtlp(
   shard: TraceShardRpc,
   format: OtlpFormat,
   sent: { readonly codec: Codec; readonly bytes: Uint8Array },
   limits: Limits,
 ): Promise<IngestResult> {
-  const { summary, payload } = prepare(format, sent, limits);
+  const inflated = decompress(sent.codec, sent.bytes, limits.maxBodyBytes);
+  if (format === "json") return ingestConverted(shard, jsonToProtobuf(inflated, limits), limits);
+  const summary = walkBatch(inflated, limits);
+  // The body goes on as it was received: compressing again would cost more than all the rest.
+  const asSent = { codec: sent.codec, body: sent.bytes, rawLength: inflated.length };
+  return storeValid(
+    shard,
+    summary,
+    rejectedCount(summary.rejected) === 0 ? asSent : validOf(inflated, limits),
+  );
+}
+
+/**
+ * Checks TracesData that was converted from another format and stores its valid spans, as `ingestOtlp`.
+ * @param raw is handed over
+ */
+export async function ingestConverted(
+  shard: TraceShardRpc,
+  raw: Uint8Array,
+  limits: Limits,
+): Promise<IngestResult> {
+  const summary = walkBatch(raw, limits);
+  const payload = rejectedCount(summary.rejected) === 0 ? rewritten(raw, limits) : validOf(raw, limits);
+  return storeValid(shard, summary, payload);
+}
+
+async function storeValid(
+  shard: TraceShardRpc,
+  summary: BatchSummary,
+  payload: Payload,
+): Promise<IngestResult> {
   if (summary.spanCount > 0) await store(shard, frameOf(summary, payload));
   return { acceptedSpans: summary.spanCount, rejected: summary.rejected };
 }
 
-function prepare(
-  format: OtlpFormat,
-  sent: { readonly codec: Codec; readonly bytes: Uint8Array },
-  limits: Limits,
-): { summary: BatchSummary; payload: Payload } {
-  const inflated = decompress(sent.codec, sent.bytes, limits.maxBodyBytes);
-  const raw = format === "json" ? jsonToProtobuf(inflated, limits) : inflated;
-  const summary = walkBatch(raw, limits);
-  if (rejectedCount(summary.rejected) > 0) {
-    return { summary, payload: rewritten(dropRejectedSpans(raw, limits), limits) };
-  }
-  if (format === "json") return { summary, payload: rewritten(raw, limits) };
-  // The body goes on as it was received: compressing again would cost more than all the rest.
-  return { summary, payload: { codec: sent.codec, body: sent.bytes, rawLength: raw.length } };
+function validOf(raw: Uint8Array, limits: Limits): Payload {
+  return rewritten(dropRejectedSpans(raw, limits), limits);
 }
 
 /** What we wrote ourselves stays raw while it fits a row: zstd would add 20 % to the CPU of a JSON batch. */

@@ -1,7 +1,7 @@
 // POST /v1/traces: OTLP over HTTP.
 import { Hono } from "hono";
 import type { OtlpFormat } from "../../ingest/ingest.ts";
-import { ingest, rejectedCount } from "../../ingest/ingest.ts";
+import { ingestOtlp, rejectedCount } from "../../ingest/ingest.ts";
 import { codecOf, readBody } from "../../ingest/read-body.ts";
 import { SINGLE_TENANT } from "../../model/ids.ts";
 import { describeRejected, encodeExportResponse, encodeStatus } from "../../otlp/response.ts";
@@ -46,7 +46,7 @@ async function exportTraces(request: Request, deps: AppDeps): Promise<Response> 
     const bytes = await readBody(request, deps.limits);
     // One shard a tenant: every trace hash leads to it.
     const shard = deps.shardOf(SINGLE_TENANT, 0);
-    const { acceptedSpans, rejected } = await ingest(shard, format, { codec, bytes }, deps.limits);
+    const { acceptedSpans, rejected } = await ingestOtlp(shard, format, { codec, bytes }, deps.limits);
     const rejectedSpans = rejectedCount(rejected);
     if (rejectedSpans === 0) return answer(format, 200, encodeExportResponse(format));
     const message = describeRejected(rejected);
