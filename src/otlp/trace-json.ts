@@ -1,216 +1,27 @@
 // OTLP protobuf -> JSON in Tempo's form (gogo jsonpb), from bytes to bytes: no object per span or attribute.
 import { AppError } from "../util/errors.ts";
-import { ascii, JsonWriter } from "./json-writer.ts";
 import {
-  ANY_VALUE,
-  ARRAY_VALUE,
-  ENTITY_REF,
-  EVENT,
-  FIXED32,
-  FIXED64,
-  KEY_VALUE,
-  KEY_VALUE_LIST,
-  LENGTH,
-  LINK,
-  RESOURCE,
-  RESOURCE_SPANS,
-  SCOPE,
-  SCOPE_SPANS,
-  SPAN,
-  STATUS,
-  TRACES_DATA,
-  tagOf,
-  VARINT,
-  WireReader,
-} from "./wire.ts";
-
-// What a field holds.
-const STRING = 0;
-const BYTES = 1;
-const UINT32 = 2;
-const ENUM = 3;
-const BOOL = 4;
-const INT64 = 5;
-const UINT64 = 6; // fixed64
-const FLAGS = 7; // fixed32
-const DOUBLE = 8;
-const MESSAGE = 9;
-
-const WIRE_TYPES = [LENGTH, LENGTH, VARINT, VARINT, VARINT, VARINT, FIXED64, FIXED32, FIXED64, LENGTH];
-
-interface Field {
-  readonly type: number;
-  /** `"name":` */
-  readonly name: Uint8Array;
-  readonly repeated: boolean;
-  /** Printed as `{}` when absent: Grafana's back end dereferences it unchecked. */
-  readonly always: boolean;
-  readonly message: Message | undefined;
-  /** Quoted enum names by number. */
-  readonly enumNames: readonly Uint8Array[];
-}
-
-interface Message {
-  /** In the order of printing. */
-  readonly fields: Field[];
-  /** Index into `fields` by tag, -1 for unknown. No known tag is above 133 (`flags` of a span). */
-  readonly indexOfTag: Int8Array;
-  /** The members exclude each other and are printed even when they hold their default. */
-  readonly oneof: boolean;
-}
-
-interface FieldOptions {
-  readonly repeated?: boolean;
-  readonly always?: boolean;
-  readonly message?: Message;
-  readonly enumNames?: readonly string[];
-}
-
-type FieldRow = readonly [name: string, number: number, type: number, options?: FieldOptions];
-
-const KNOWN_TAGS = 256;
-
-function addFields(message: Message, rows: readonly FieldRow[]): Message {
-  for (const [name, number, type, options = {}] of rows) {
-    message.indexOfTag[tagOf(number, WIRE_TYPES[type] ?? 0)] = message.fields.length;
-    message.fields.push({
-      type,
-      name: ascii(`"${name}":`),
-      repeated: options.repeated ?? false,
-      always: options.always ?? false,
-      message: options.message,
-      enumNames: (options.enumNames ?? []).map((text) => ascii(`"${text}"`)),
-    });
-  }
-  return message;
-}
-
-function emptyMessage(oneof: boolean): Message {
-  return { fields: [], indexOfTag: new Int8Array(KNOWN_TAGS).fill(-1), oneof };
-}
-
-function messageOf(...rows: readonly FieldRow[]): Message {
-  return addFields(emptyMessage(false), rows);
-}
-
-const ANY = emptyMessage(true);
-const PAIR = messageOf(["key", KEY_VALUE.key, STRING], ["value", KEY_VALUE.value, MESSAGE, { message: ANY }]);
-const PAIRS: FieldOptions = { repeated: true, message: PAIR };
-const VALUES: FieldOptions = { repeated: true, message: ANY };
-addFields(ANY, [
-  ["stringValue", ANY_VALUE.stringValue, STRING],
-  ["boolValue", ANY_VALUE.boolValue, BOOL],
-  ["intValue", ANY_VALUE.intValue, INT64],
-  ["doubleValue", ANY_VALUE.doubleValue, DOUBLE],
-  [
-    "arrayValue",
-    ANY_VALUE.arrayValue,
-    MESSAGE,
-    { message: messageOf(["values", ARRAY_VALUE.values, MESSAGE, VALUES]) },
-  ],
-  [
-    "kvlistValue",
-    ANY_VALUE.kvlistValue,
-    MESSAGE,
-    { message: messageOf(["values", KEY_VALUE_LIST.values, MESSAGE, PAIRS]) },
-  ],
-  ["bytesValue", ANY_VALUE.bytesValue, BYTES],
-]);
-
-const ENTITY = messageOf(
-  ["schemaUrl", ENTITY_REF.schemaUrl, STRING],
-  ["type", ENTITY_REF.type, STRING],
-  ["idKeys", ENTITY_REF.idKeys, STRING, { repeated: true }],
-  ["descriptionKeys", ENTITY_REF.descriptionKeys, STRING, { repeated: true }],
-);
-const RESOURCE_FIELD: FieldRow = [
-  "resource",
-  RESOURCE_SPANS.resource,
-  MESSAGE,
-  {
-    always: true,
-    message: messageOf(
-      ["attributes", RESOURCE.attributes, MESSAGE, PAIRS],
-      ["droppedAttributesCount", RESOURCE.droppedAttributesCount, UINT32],
-      ["entityRefs", RESOURCE.entityRefs, MESSAGE, { repeated: true, message: ENTITY }],
-    ),
-  },
-];
-const SCOPE_FIELD: FieldRow = [
-  "scope",
-  SCOPE_SPANS.scope,
-  MESSAGE,
-  {
-    always: true,
-    message: messageOf(
-      ["name", SCOPE.name, STRING],
-      ["version", SCOPE.version, STRING],
-      ["attributes", SCOPE.attributes, MESSAGE, PAIRS],
-      ["droppedAttributesCount", SCOPE.droppedAttributesCount, UINT32],
-    ),
-  },
-];
-const EVENT_MESSAGE = messageOf(
-  ["timeUnixNano", EVENT.timeUnixNano, UINT64],
-  ["name", EVENT.name, STRING],
-  ["attributes", EVENT.attributes, MESSAGE, PAIRS],
-  ["droppedAttributesCount", EVENT.droppedAttributesCount, UINT32],
-);
-const LINK_MESSAGE = messageOf(
-  ["traceId", LINK.traceId, BYTES],
-  ["spanId", LINK.spanId, BYTES],
-  ["traceState", LINK.traceState, STRING],
-  ["attributes", LINK.attributes, MESSAGE, PAIRS],
-  ["droppedAttributesCount", LINK.droppedAttributesCount, UINT32],
-  ["flags", LINK.flags, FLAGS],
-);
-const KINDS = ["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"].map(
-  (kind) => `SPAN_KIND_${kind}`,
-);
-const CODES = ["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
-const STATUS_MESSAGE = messageOf(
-  ["message", STATUS.message, STRING],
-  ["code", STATUS.code, ENUM, { enumNames: CODES }],
-);
-const SPAN_MESSAGE = messageOf(
-  ["traceId", SPAN.traceId, BYTES],
-  ["spanId", SPAN.spanId, BYTES],
-  ["traceState", SPAN.traceState, STRING],
-  ["parentSpanId", SPAN.parentSpanId, BYTES],
-  ["flags", SPAN.flags, FLAGS],
-  ["name", SPAN.name, STRING],
-  ["kind", SPAN.kind, ENUM, { enumNames: KINDS }],
-  ["startTimeUnixNano", SPAN.startTimeUnixNano, UINT64],
-  ["endTimeUnixNano", SPAN.endTimeUnixNano, UINT64],
-  ["attributes", SPAN.attributes, MESSAGE, PAIRS],
-  ["droppedAttributesCount", SPAN.droppedAttributesCount, UINT32],
-  ["events", SPAN.events, MESSAGE, { repeated: true, message: EVENT_MESSAGE }],
-  ["droppedEventsCount", SPAN.droppedEventsCount, UINT32],
-  ["links", SPAN.links, MESSAGE, { repeated: true, message: LINK_MESSAGE }],
-  ["droppedLinksCount", SPAN.droppedLinksCount, UINT32],
-  ["status", SPAN.status, MESSAGE, { always: true, message: STATUS_MESSAGE }],
-);
-// The containers without their lists, for callers that choose the members themselves; and whole.
-const SCHEMA_FIELD: FieldRow = ["schemaUrl", RESOURCE_SPANS.schemaUrl, STRING];
-const RESOURCE_SPANS_HEAD = messageOf(RESOURCE_FIELD, SCHEMA_FIELD);
-const SCOPE_SPANS_HEAD = messageOf(SCOPE_FIELD, ["schemaUrl", SCOPE_SPANS.schemaUrl, STRING]);
-const SCOPE_SPANS_MESSAGE = messageOf(
-  SCOPE_FIELD,
-  ["schemaUrl", SCOPE_SPANS.schemaUrl, STRING],
-  ["spans", SCOPE_SPANS.spans, MESSAGE, { repeated: true, message: SPAN_MESSAGE }],
-);
-const RESOURCE_SPANS_MESSAGE = messageOf(RESOURCE_FIELD, SCHEMA_FIELD, [
-  "scopeSpans",
-  RESOURCE_SPANS.scopeSpans,
-  MESSAGE,
-  { repeated: true, message: SCOPE_SPANS_MESSAGE },
-]);
-const TRACES_MESSAGE = messageOf([
-  "resourceSpans",
-  TRACES_DATA.resourceSpans,
-  MESSAGE,
-  { repeated: true, message: RESOURCE_SPANS_MESSAGE },
-]);
+  ANY,
+  BOOL,
+  BYTES,
+  DOUBLE,
+  ENUM,
+  type Field,
+  FLAGS,
+  INT64,
+  KNOWN_TAGS,
+  type Message,
+  RESOURCE_SPANS_HEAD,
+  SCOPE_SPANS_HEAD,
+  SPAN_MESSAGE,
+  STRING,
+  TRACES_MESSAGE,
+  UINT32,
+  UINT64,
+  WIRE_TYPES,
+} from "./json-fields.ts";
+import { ascii, JsonWriter } from "./json-writer.ts";
+import { LENGTH, VARINT, WireReader } from "./wire.ts";
 
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
@@ -248,6 +59,7 @@ export class TraceJsonPrinter {
   // Halves of the varint read last.
   #low = 0;
   #high = 0;
+  readonly #scratch = new DataView(new ArrayBuffer(8));
 
   constructor(out: JsonWriter, maxValueDepth: number) {
     this.#out = out;
@@ -452,7 +264,9 @@ export class TraceJsonPrinter {
       case BOOL:
         return out.text((this.#low | this.#high) === 0 ? FALSE : TRUE);
       case DOUBLE:
-        return out.double(doubleOf(this.#high, this.#low));
+        this.#scratch.setUint32(0, this.#high);
+        this.#scratch.setUint32(4, this.#low);
+        return out.double(this.#scratch.getFloat64(0));
       case ENUM: {
         const name = field.enumNames[this.#low];
         return name === undefined ? out.number(this.#low | 0) : out.text(name);
@@ -496,13 +310,6 @@ function word(bytes: Uint8Array, at: number): number {
       ((bytes[at + 3] ?? 0) << 24)) >>>
     0
   );
-}
-
-function doubleOf(high: number, low: number): number {
-  const view = new DataView(new ArrayBuffer(8));
-  view.setUint32(0, high);
-  view.setUint32(4, low);
-  return view.getFloat64(0);
 }
 
 /**
