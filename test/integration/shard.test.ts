@@ -1,0 +1,230 @@
+// The Worker and its object in real workerd: alarms, evictions, faults of storage and R2.
+import { evictDurableObject, reset, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { env, exports } from "cloudflare:workers";
+import { afterEach, describe, expect, test } from "vitest";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
+import type { TraceShardRpc } from "../../src/store/rpc.ts";
+import { AppError } from "../../src/util/errors.ts";
+import { makeGenerator } from "../support/generator.ts";
+import { spanBag } from "../support/span-bag.ts";
+import { faults } from "./worker.ts";
+
+interface TestEnv {
+  readonly TRACE_SHARD: DurableObjectNamespace;
+  readonly BLOCKS: R2Bucket;
+}
+const { TRACE_SHARD, BLOCKS } = env as unknown as TestEnv;
+const worker = (exports as unknown as { default: Fetcher }).default;
+
+const object = () => TRACE_SHARD.getByName("single-tenant/0");
+const shard = () => object() as unknown as TraceShardRpc;
+
+async function gzip(bytes: Uint8Array): Promise<Uint8Array> {
+  const stream = new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+async function send(batch: Uint8Array): Promise<Response> {
+  return worker.fetch("http://rubato/v1/traces", {
+    method: "POST",
+    headers: { "content-type": "application/x-protobuf", "content-encoding": "gzip" },
+    body: await gzip(batch),
+  });
+}
+
+// The API makes an absent Status present: `7a 00` at the end of a span. Both sides are compared without it.
+const withoutStatus = (bag: string[]) => bag.map((span) => span.replace(/7a00$/, "")).sort();
+
+async function read(traceId: string): Promise<{ sources: string; bag: string[] }> {
+  const response = await worker.fetch(`http://rubato/api/traces/${traceId}`, {
+    headers: { accept: "application/protobuf" },
+  });
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  expect(response.status).toBe(200);
+  return { sources: response.headers.get("rubato-sources") ?? "", bag: withoutStatus(spanBag([bytes])) };
+}
+
+async function expectTraces(
+  batches: Uint8Array[],
+  traceIds: readonly string[],
+  sources?: RegExp,
+): Promise<void> {
+  for (const traceId of traceIds) {
+    const found = await read(traceId);
+    expect(found.bag).toEqual(withoutStatus(spanBag(batches, traceId)));
+    if (sources !== undefined) expect(found.sources).toMatch(sources);
+  }
+}
+
+async function sendAll(seed: number, batchCount: number, spanCount = 100) {
+  const generator = makeGenerator({ seed });
+  const batches = Array.from({ length: batchCount }, () => generator.batch(spanCount));
+  for (const batch of batches) expect((await send(batch)).status).toBe(200);
+  return { batches, traceIds: generator.traceIds().slice(0, 10) };
+}
+
+afterEach(async () => {
+  for (const name of Object.keys(faults)) delete faults[name as keyof typeof faults];
+  await reset();
+});
+
+describe("trace shard in workerd", () => {
+  test("a 200 means readable; an eviction loses nothing", async () => {
+    const { batches, traceIds } = await sendAll(1, 3);
+    await expectTraces(batches, traceIds, /^live=[1-9]\d*, blocks=0$/);
+    await evictDurableObject(object());
+    await expectTraces(batches, traceIds, /^live=[1-9]\d*, blocks=0$/);
+    expect(await shard().stats()).toMatchObject({ liveSpans: 300, epochs: 1 });
+  });
+
+  test("the alarm writes the block, drops the buffer, and sets no further alarm", async () => {
+    const { batches, traceIds } = await sendAll(2, 3);
+    faults.clockOffsetMs = DEFAULT_LIMITS.flushAgeMs;
+    // The object's alarm reads the system clock, which the test does not move: tick is the alarm's body.
+    const report = await shard().tick(Date.now() + DEFAULT_LIMITS.flushAgeMs);
+    expect(report).toEqual({ flushedBlocks: 1, flushedSpans: 300 });
+    await expectTraces(batches, traceIds, /^live=0, blocks=1$/);
+    const { objects } = await BLOCKS.list();
+    expect(objects.map(({ key }) => key)).toEqual([
+      expect.stringMatching(/^tenant=single-tenant\/date=\d{4}-\d\d-\d\d\/shard=00\/\d{16}\.parquet$/),
+    ]);
+    await runInDurableObject(object(), async (_, state) => {
+      const tables = state.storage.sql
+        .exec("SELECT name FROM sqlite_master WHERE name GLOB 'seg_*'")
+        .toArray();
+      expect(tables).toEqual([]);
+    });
+    await runDurableObjectAlarm(object());
+    expect(await runDurableObjectAlarm(object())).toBe(false);
+    await evictDurableObject(object());
+    await expectTraces(batches, traceIds, /^live=0, blocks=1$/);
+  });
+
+  test("rows written: one an append, none for dropping the epoch, at most 5 more an epoch", async () => {
+    await sendAll(3, 20, 20);
+    const before = await shard().stats();
+    expect(before.appends).toBe(20);
+    // CREATE TABLE counts 2, the alarm 1.
+    expect(before.rowsWritten).toBeLessThanOrEqual(20 + 3);
+    await shard().tick(Date.now() + DEFAULT_LIMITS.flushAgeMs);
+    expect((await shard().stats()).rowsWritten - before.rowsWritten).toBeLessThanOrEqual(2);
+  });
+
+  test("rows: no row is larger than 1.9 MB, whatever the batch; the batch comes back whole", async () => {
+    const generator = makeGenerator({ seed: 4 });
+    const batch = generator.batch(12_000);
+    const response = await worker.fetch("http://rubato/v1/traces", {
+      method: "POST",
+      headers: { "content-type": "application/x-protobuf" },
+      body: batch,
+    });
+    expect(response.status).toBe(200);
+    await runInDurableObject(object(), async (_, state) => {
+      const [table] = state.storage.sql
+        .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE name GLOB 'seg_*'")
+        .toArray();
+      const sizes = state.storage.sql
+        .exec<{ size: number }>(`SELECT length(head) + length(body) AS size FROM ${table?.name}`)
+        .toArray()
+        .map(({ size }) => size);
+      expect(sizes.length).toBeGreaterThan(2);
+      expect(Math.max(...sizes)).toBeLessThanOrEqual(DEFAULT_LIMITS.maxRowBytes);
+    });
+    await evictDurableObject(object());
+    await expectTraces([batch], generator.traceIds().slice(0, 5));
+  });
+
+  test("many clients at once: every batch is durable, far fewer rows than batches", async () => {
+    const generator = makeGenerator({ seed: 5 });
+    const batches = Array.from({ length: 64 }, () => generator.batch(20));
+    const statuses = await Promise.all(batches.map(async (batch) => (await send(batch)).status));
+    expect(new Set(statuses)).toEqual(new Set([200]));
+    const { rowsWritten } = await shard().stats();
+    expect(rowsWritten).toBeLessThanOrEqual(0.5 * 64);
+    await evictDurableObject(object());
+    await expectTraces(batches, generator.traceIds().slice(0, 10));
+  });
+
+  test("R2 put fails: the buffer keeps the spans, the alarm is set again, then the block is written", async () => {
+    const { batches, traceIds } = await sendAll(6, 2);
+    faults.beforePut = () => Promise.reject(new AppError("unavailable", "R2 is down"));
+    const due = Date.now() + DEFAULT_LIMITS.flushAgeMs;
+    expect(await shard().tick(due)).toMatchObject({ flushedBlocks: 0, error: "R2 is down" });
+    await expectTraces(batches, traceIds, /^live=[1-9]\d*, blocks=0$/);
+    await runInDurableObject(object(), async (_, state) => {
+      expect(await state.storage.getAlarm()).toBeLessThan(Date.now() + 5_000);
+    });
+    delete faults.beforePut;
+    expect(await shard().tick(due)).toMatchObject({ flushedBlocks: 1 });
+    await expectTraces(batches, traceIds, /^live=0, blocks=1$/);
+  });
+
+  test("R2 put stores and then fails: the repeat overwrites, nothing is there twice", async () => {
+    const { batches, traceIds } = await sendAll(7, 2);
+    faults.afterPut = () => Promise.reject(new AppError("unavailable", "connection lost"));
+    const due = Date.now() + DEFAULT_LIMITS.flushAgeMs;
+    expect(await shard().tick(due)).toMatchObject({ error: "connection lost" });
+    delete faults.afterPut;
+    await evictDurableObject(object());
+    expect(await shard().tick(due)).toMatchObject({ flushedBlocks: 1 });
+    expect((await BLOCKS.list()).objects).toHaveLength(1);
+    await expectTraces(batches, traceIds, /^live=0, blocks=1$/);
+  });
+
+  test("crash between put and commit: nothing twice, nothing lost", async () => {
+    const { batches, traceIds } = await sendAll(8, 2);
+    faults.beforeCommit = () => {
+      throw new Error("crash");
+    };
+    const due = Date.now() + DEFAULT_LIMITS.flushAgeMs;
+    expect(await shard().tick(due)).toMatchObject({ error: "crash" });
+    expect((await BLOCKS.list()).objects).toHaveLength(1);
+    await evictDurableObject(object());
+    await expectTraces(batches, traceIds, /^live=[1-9]\d*, blocks=0$/);
+    delete faults.beforeCommit;
+    expect(await shard().tick(due)).toMatchObject({ flushedBlocks: 1 });
+    await expectTraces(batches, traceIds, /^live=0, blocks=1$/);
+  });
+
+  test("R2 put is slow: ingest and lookups go on", async () => {
+    const { batches, traceIds } = await sendAll(9, 2);
+    const { promise: reached, resolve: reach } = Promise.withResolvers<void>();
+    faults.beforePut = async () => {
+      reach();
+      await scheduler.wait(300);
+    };
+    const ticking = shard().tick(Date.now() + DEFAULT_LIMITS.flushAgeMs);
+    await reached;
+    const late = await sendAll(10, 2);
+    await expectTraces(batches, traceIds);
+    await ticking;
+    await expectTraces(batches, traceIds, /^live=0, blocks=1$/);
+    await expectTraces(late.batches, late.traceIds, /^live=[1-9]\d*, blocks=0$/);
+  });
+
+  test("storage refuses a write: 503 with Retry-After, the client's retry is stored once", async () => {
+    const generator = makeGenerator({ seed: 11 });
+    const batch = generator.batch(20);
+    faults.beforeAppend = () => {
+      throw new Error("SQLITE_FULL");
+    };
+    const refused = await send(batch);
+    expect(refused.status).toBe(503);
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+    delete faults.beforeAppend;
+    expect((await send(batch)).status).toBe(200);
+    await expectTraces([batch], generator.traceIds());
+  });
+
+  test("a batch delivered twice is read once, live and from the block", async () => {
+    const generator = makeGenerator({ seed: 12 });
+    const batch = generator.batch(100);
+    for (let i = 0; i < 2; i++) expect((await send(batch)).status).toBe(200);
+    await expectTraces([batch], generator.traceIds().slice(0, 5));
+    await shard().tick(Date.now() + DEFAULT_LIMITS.flushAgeMs);
+    await expectTraces([batch], generator.traceIds().slice(0, 5), /^live=0, blocks=1$/);
+    // Delivered once more after the flush: live and block hold the same spans.
+    expect((await send(batch)).status).toBe(200);
+    await expectTraces([batch], generator.traceIds().slice(0, 5), /^live=[1-9]\d*, blocks=1$/);
+  });
+});
