@@ -4,6 +4,7 @@ import { SPAN_ID_BYTES, TRACE_ID_BYTES } from "../model/ids.ts";
 import { assert } from "../util/assert.ts";
 import { readSpanIds } from "./spans.ts";
 import { LENGTH, RESOURCE_SPANS, SCOPE_SPANS, TRACES_DATA, WireReader, tagOf } from "./wire.ts";
+import { varintLength } from "./wire-writer.ts";
 
 type Keep = (start: number, end: number) => boolean;
 
@@ -14,12 +15,6 @@ const CHILD_TAGS: readonly number[] = [
   tagOf(SCOPE_SPANS.spans, LENGTH),
 ];
 const SPAN_LEVEL = CHILD_TAGS.length - 1;
-
-function varintLength(value: number): number {
-  let length = 1;
-  for (let rest = value; rest > 127; rest >>>= 7) length++;
-  return length;
-}
 
 /**
  * Collects what the new batch consists of, in order, as pairs in `#parts`: [start, end) of a range to copy, or
