@@ -21,6 +21,18 @@ export default defineConfig({
         ],
         test: { name: "workerd", include: ["test/integration/**/*.test.ts"], testTimeout: 60_000 },
       },
+      {
+        test: {
+          name: "e2e",
+          environment: "node",
+          include: ["test/e2e/**/*.test.ts"],
+          // Servers with their clients: alone, and after everything else, so that nothing disturbs what they measure.
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
     ],
   },
 });
