@@ -295,13 +295,12 @@ class Converter extends FieldWriter {
         throw this.wrong("an object", item);
       }
       const body = out.open(tag, SMALL);
-      for (const key in item) {
-        const part = item[key];
-        if (part === null) continue;
-        this.path[level + 1] = key;
-        if (key === "key") this.string(KEY_VALUE.key, part);
-        else if (key === "value") this.#value(KEY_VALUE.value, part, depth);
-      }
+      const key = item["key"] ?? "";
+      this.path[level + 1] = "key";
+      this.string(KEY_VALUE.key, key);
+      const part = item["value"] ?? null;
+      this.path[level + 1] = "value";
+      if (part !== null) this.#value(KEY_VALUE.value, part, depth);
       out.close(body, SMALL);
     }
     this.level = level;
@@ -403,7 +402,16 @@ class Converter extends FieldWriter {
   }
 }
 
-function parse(body: Uint8Array): unknown {
+/**
+ * Parses a JSON body within bounds. Bytes that are not UTF-8 become U+FFFD.
+ * @param body neither changed nor retained
+ * @throws AppError `invalid_argument` naming the byte where the JSON is malformed; `too_large` when a body above 1 MiB
+ * has more than `limits.maxJsonTokens` tokens
+ */
+export function parseJson(body: Uint8Array, limits: Limits): unknown {
+  if (body.length > UNSCANNED_BYTES && hasMoreTokens(body, limits.maxJsonTokens)) {
+    throw new AppError("too_large", `JSON body has more than ${limits.maxJsonTokens} values`);
+  }
   try {
     return JSON.parse(new TextDecoder().decode(body));
   } catch (error) {
@@ -426,11 +434,9 @@ function parse(body: Uint8Array): unknown {
  * `limits.maxJsonTokens` tokens
  */
 export function jsonToProtobuf(body: Uint8Array, limits: Limits): Uint8Array {
-  if (body.length > UNSCANNED_BYTES && hasMoreTokens(body, limits.maxJsonTokens)) {
-    throw new AppError("too_large", `JSON body has more than ${limits.maxJsonTokens} values`);
-  }
+  const document = parseJson(body, limits);
   // Protobuf takes 0.4 times the bytes of JSON; a buffer that suffices is not copied while it grows.
   const out = new WireWriter(Math.floor(body.length / 2) + 64);
-  new Converter(out, limits).run(parse(body));
+  new Converter(out, limits).run(document);
   return out.take();
 }
