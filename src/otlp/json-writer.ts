@@ -100,6 +100,11 @@ export class JsonWriter {
     else this.byte(close);
   }
 
+  /** Goes on with the object that was closed last, which has a member: a comma takes the place of its end. */
+  reopen(): void {
+    this.#bytes[this.#length - 1] = 0x2c;
+  }
+
   /** The UTF-8 text [start, end) of `bytes` as a JSON string; each ill-formed part becomes U+FFFD. */
   string(bytes: Uint8Array, start: number, end: number): void {
     this.byte(QUOTE);

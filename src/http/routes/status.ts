@@ -1,0 +1,24 @@
+// Small endpoints that say that the service is there. None of them needs a tenant.
+import { Hono } from "hono";
+import { TEMPO_VERSION, VERSION } from "../../model/version.ts";
+
+// Tempo's fields, so that what expects them finds them; `rubatoVersion` is what really answers.
+const BUILD_INFO = {
+  version: TEMPO_VERSION,
+  revision: "",
+  branch: "",
+  buildUser: "",
+  buildDate: "",
+  goVersion: "",
+  edition: "rubato",
+  rubatoVersion: VERSION,
+} as const;
+
+/** `/api/echo`, `/ready` and `/api/status/buildinfo`, by any method as in Tempo. */
+export function statusRoutes(): Hono {
+  const app = new Hono();
+  app.all("/api/echo", (c) => c.text("echo\n"));
+  app.all("/ready", (c) => c.text("ready\n"));
+  app.all("/api/status/buildinfo", (c) => c.json(BUILD_INFO));
+  return app;
+}

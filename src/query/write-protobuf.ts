@@ -1,0 +1,103 @@
+// A merged trace as the Trace message: byte ranges are copied, only what changed gets a new length.
+import { LENGTH, RESOURCE_SPANS, SCOPE_SPANS, tagOf } from "../otlp/wire.ts";
+import { CHUNK_BYTES, type ChunkWriter } from "./chunk-writer.ts";
+import { RESOURCE_SPANS_TAG, type MergedTrace } from "./merged-trace.ts";
+import {
+  DROPPED,
+  newSpanView,
+  type RecordLayout,
+  type SpanView,
+  STATUS_TAG,
+  VERBATIM,
+} from "./record-layout.ts";
+import { rewrittenSpan } from "./shared-spans.ts";
+import type { FreshIds } from "./span-set.ts";
+
+const RESOURCE_TAG = tagOf(RESOURCE_SPANS.resource, LENGTH);
+const SCOPE_SPANS_TAG = tagOf(RESOURCE_SPANS.scopeSpans, LENGTH);
+const SCOPE_TAG = tagOf(SCOPE_SPANS.scope, LENGTH);
+const SPANS_TAG = tagOf(SCOPE_SPANS.spans, LENGTH);
+
+type Chunks = Generator<Uint8Array<ArrayBuffer>>;
+
+/** Copies a range of any length, chunk by chunk. */
+function* copied(out: ChunkWriter, bytes: Uint8Array, start: number, end: number): Chunks {
+  for (let at = start; at < end; at += CHUNK_BYTES) {
+    out.copy(bytes, at, Math.min(end, at + CHUNK_BYTES));
+    if (out.length >= CHUNK_BYTES) yield out.take();
+  }
+}
+
+class RecordWriter {
+  readonly #out: ChunkWriter;
+  readonly #fresh: FreshIds | undefined;
+  readonly #span: SpanView = newSpanView();
+
+  constructor(out: ChunkWriter, fresh: FreshIds | undefined) {
+    this.#out = out;
+    this.#fresh = fresh;
+  }
+
+  *record(layout: RecordLayout): Chunks {
+    const out = this.#out;
+    const { bytes, record, newBody } = layout;
+    if (newBody === VERBATIM) return yield* copied(out, bytes, record.field, record.end);
+    this.#open(RESOURCE_SPANS_TAG, newBody);
+    if (!layout.hasResource) this.#open(RESOURCE_TAG, 0);
+    let pos = record.body;
+    for (let index = 0; index < layout.scopeCount; index++) {
+      const scope = layout.scope(index);
+      yield* copied(out, bytes, pos, scope.field);
+      pos = scope.end;
+      if (scope.newBody === VERBATIM) yield* copied(out, bytes, scope.field, scope.end);
+      else if (scope.newBody !== DROPPED) yield* this.#scope(layout, scope);
+    }
+    yield* copied(out, bytes, pos, record.end);
+  }
+
+  *#scope(layout: RecordLayout, scope: ReturnType<RecordLayout["scope"]>): Chunks {
+    const out = this.#out;
+    const { bytes } = layout;
+    this.#open(SCOPE_SPANS_TAG, scope.newBody);
+    if (!scope.hasScope) this.#open(SCOPE_TAG, 0);
+    let pos = scope.body;
+    for (let index = scope.firstSpan; index < scope.endSpan; index++) {
+      const span = layout.span(index, this.#span);
+      // What stands between spans, and spans that stay as they are, is copied in one go.
+      if (span.newBody === VERBATIM && span.end - pos <= CHUNK_BYTES) out.copy(bytes, pos, span.end);
+      else {
+        yield* copied(out, bytes, pos, span.field);
+        if (span.newBody !== DROPPED) yield* this.#changedSpan(bytes, span);
+      }
+      pos = span.end;
+      if (out.length >= CHUNK_BYTES) yield out.take();
+    }
+    yield* copied(out, bytes, pos, scope.end);
+  }
+
+  *#changedSpan(bytes: Uint8Array, span: SpanView): Chunks {
+    const out = this.#out;
+    if (span.newBody === VERBATIM) return yield* copied(out, bytes, span.field, span.end);
+    this.#open(SPANS_TAG, span.newBody);
+    if (span.rewritten && this.#fresh !== undefined) {
+      const body = rewrittenSpan(bytes, span, this.#fresh);
+      return yield* copied(out, body, 0, body.length);
+    }
+    yield* copied(out, bytes, span.body, span.end);
+    this.#open(STATUS_TAG, 0);
+  }
+
+  #open(tag: number, length: number): void {
+    this.#out.byte(tag);
+    this.#out.varint(length);
+  }
+}
+
+/**
+ * Writes the trace to `out` and yields full chunks, which are the receiver's; the last one is left in `out`.
+ * The trace cannot be read again.
+ */
+export function* writeProtobuf(trace: MergedTrace, out: ChunkWriter): Chunks {
+  const writer = new RecordWriter(out, trace.fresh);
+  for (const layout of trace.records(true)) yield* writer.record(layout);
+}
