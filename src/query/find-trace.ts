@@ -1,9 +1,17 @@
 // Trace by id: one call to the shard, one range of each block that may hold the trace, all put together.
+import { readTracePages } from "../block/read-trace.ts";
 import { type Limits, PLATFORM } from "../model/limits.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { BlockRef, FindTraceReply, TraceShardRpc } from "../store/rpc.ts";
 import type { MergedTrace } from "./merged-trace.ts";
-import { BlockReader, cancelled, failureOf, readLive, type SourceFailure } from "./sources.ts";
+import {
+  BlockReader,
+  cancelled,
+  failureOf,
+  type ReadPages,
+  readLive,
+  type SourceFailure,
+} from "./sources.ts";
 import { TraceBuilder } from "./trace-builder.ts";
 
 /** Where to look: everywhere, only in the shard's buffer, only in blocks, or in other systems (there are none). */
@@ -23,6 +31,8 @@ export interface FindTraceDeps {
   readonly objects: ObjectStore;
   /** The shard of the trace. */
   readonly shard: Pick<TraceShardRpc, "findTrace">;
+  /** Default: this project's blocks. */
+  readonly readPages?: ReadPages;
 }
 
 export interface FoundTrace {
@@ -70,7 +80,8 @@ export async function findTrace(
   const builder = new TraceBuilder(deps.limits);
   const failures: SourceFailure[] = [];
   const take = (piece: Uint8Array): boolean => signal?.aborted !== true && builder.add(piece);
-  const reader = new BlockReader(deps.objects, query.traceId, refs);
+  const ports = { objects: deps.objects, readPages: deps.readPages ?? readTracePages };
+  const reader = new BlockReader(ports, query.traceId, refs);
   let inspectedBytes = 0;
   let wanted = true;
   try {

@@ -1,5 +1,4 @@
 // Where the pieces of a trace come from: the shard's live spans and ranges of blocks.
-import { readTracePages } from "../block/read-trace.ts";
 import { PLATFORM } from "../model/limits.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { BlockRef } from "../store/rpc.ts";
@@ -72,6 +71,13 @@ export async function readLive(
   return bytes;
 }
 
+/** Decodes pages of a block and yields the trace's spans as TracesData: block/read-trace.ts, or a test's stand-in. */
+export type ReadPages = (
+  pages: AsyncIterable<Uint8Array>,
+  resources: Uint8Array,
+  traceId: Uint8Array,
+) => AsyncIterable<Uint8Array>;
+
 export interface BlockReading {
   readonly failures: readonly SourceFailure[];
   /** Blocks read to their end. */
@@ -85,6 +91,7 @@ export interface BlockReading {
  */
 export class BlockReader {
   readonly #objects: ObjectStore;
+  readonly #readPages: ReadPages;
   readonly #traceId: Uint8Array;
   readonly #refs: readonly BlockRef[];
   /** By index in `#refs`: being opened or open, not yet read. */
@@ -92,8 +99,13 @@ export class BlockReader {
   #next = 0;
   #bytes = 0;
 
-  constructor(objects: ObjectStore, traceId: Uint8Array, refs: readonly BlockRef[]) {
-    this.#objects = objects;
+  constructor(
+    ports: { readonly objects: ObjectStore; readonly readPages: ReadPages },
+    traceId: Uint8Array,
+    refs: readonly BlockRef[],
+  ) {
+    this.#objects = ports.objects;
+    this.#readPages = ports.readPages;
     this.#traceId = traceId;
     this.#refs = refs;
   }
@@ -150,7 +162,7 @@ export class BlockReader {
     for (let attempt = 1; ; attempt++) {
       try {
         if ("error" in opened) throw opened.error;
-        return (await this.#readPages(ref, opened.stream, take)) ? undefined : "enough";
+        return (await this.#takePages(ref, opened.stream, take)) ? undefined : "enough";
       } catch (error) {
         // What was taken before it broke is taken again, and dropped as duplicate.
         if (attempt === 2 || !isAppError(error) || error.kind !== "unavailable") return { error };
@@ -160,12 +172,12 @@ export class BlockReader {
   }
 
   /** False when no more is wanted. The stream is then cancelled, as it is when it proves corrupt. */
-  async #readPages(ref: BlockRef, stream: ReadableStream<Uint8Array>, take: TakePiece): Promise<boolean> {
+  async #takePages(ref: BlockRef, stream: ReadableStream<Uint8Array>, take: TakePiece): Promise<boolean> {
     const pages = chunksOf(stream, (bytes) => {
       this.#bytes += bytes;
     });
     try {
-      for await (const piece of readTracePages(pages, ref.resources, this.#traceId)) {
+      for await (const piece of this.#readPages(pages, ref.resources, this.#traceId)) {
         if (!take(piece)) return false;
       }
       return true;
