@@ -1,8 +1,7 @@
 // One accepted batch as it lies in a segment: FORMAT.md is the contract.
-import { crc32 } from "node:zlib";
 import { AppError } from "../util/errors.ts";
 import type { Codec } from "../util/codec.ts";
-import { decompress } from "../util/codec.ts";
+import { crc32, decompress } from "../util/codec.ts";
 
 const VERSION = 1;
 const FIXED_HEAD_BYTES = 40;

@@ -40,7 +40,7 @@ async function read(traceId: string): Promise<{ sources: string; bag: string[] }
     headers: { accept: "application/protobuf" },
   });
   const bytes = new Uint8Array(await response.arrayBuffer());
-  expect(response.status).toBe(200);
+  expect(response.status, new TextDecoder().decode(bytes.subarray(0, 200))).toBe(200);
   return { sources: response.headers.get("rubato-sources") ?? "", bag: withoutStatus(spanBag([bytes])) };
 }
 

@@ -21,7 +21,7 @@ const LAYERS: readonly (readonly string[])[] = [
 const CONFINED: readonly { pattern: RegExp; allowed: RegExp }[] = [
   { pattern: /from "hono/, allowed: /^src\/(http\/|index\.ts)/ },
   { pattern: /from "cloudflare:/, allowed: /^durable-objects\// },
-  { pattern: /from "node:zlib"/, allowed: /^src\/(util\/codec\.ts|segment\/frame\.ts|block\/)/ },
+  { pattern: /from "node:zlib"/, allowed: /^src\/util\/codec\.ts/ },
   { pattern: /from "node:(?!zlib)/, allowed: /^src\/(cli\/|store\/memory-store\.ts)/ },
   { pattern: /\bDate\.now\(|\bMath\.random\(/, allowed: /^src\/(util\/clock\.ts|cli\/)/ },
   { pattern: /\bsql\.exec\b/, allowed: /^durable-objects\// },
