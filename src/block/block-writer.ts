@@ -1,5 +1,13 @@
 // Writes a block: OTLP bytes in any order -> Parquet file in order of the trace ids.
+import { TRACE_ID_BYTES } from "../model/ids.ts";
+import { BlockBuilder } from "./block-builder.ts";
+import { planColumns } from "./column-plan.ts";
 import type { WrittenBlock } from "./meta.ts";
+import { Preorder, type TraceRows } from "./preorder.ts";
+import { emptyRowFacts } from "./row-facts.ts";
+import { SpanIndex, WORDS } from "./span-index.ts";
+import { isDuplicate, sortSpans } from "./span-order.ts";
+import type { Words } from "./words.ts";
 
 export interface WriteOptions {
   /** zstd level of all pages: 3 at flush, 6 at compaction. */
@@ -10,8 +18,12 @@ export interface WriteOptions {
   readonly pause?: () => Promise<void>;
 }
 
+/** Spans between two pauses: some 10 ms of work. */
+const SPANS_PER_PAUSE = 2000;
+
 /**
- * Writes all spans of `source` as one block.
+ * Writes all spans of `source` as one block. The same spans in any order give the same rows; of exact duplicates (same
+ * bytes, resource and scope) one is kept.
  *
  * @param source raw OTLP `TracesData` messages, validated (ids of 16 and 8 bytes). The arrays are referenced, not
  *   copied, until the promise settles: they must not change meanwhile.
@@ -23,6 +35,166 @@ export async function writeBlock(
   sink: (bytes: Uint8Array) => void,
   options: WriteOptions,
 ): Promise<WrittenBlock> {
-  void [source, sink, options];
-  throw new Error("not implemented yet");
+  const pause = options.pause ?? noPause;
+  const index = new SpanIndex();
+  let pausedAt = 0;
+  for await (const bytes of source) {
+    index.add(bytes);
+    if (index.count - pausedAt < SPANS_PER_PAUSE) continue;
+    pausedAt = index.count;
+    await pause();
+  }
+  const plan = planColumns(index.keys, index.count);
+  const builder = new BlockBuilder(sink, plan, index.keys, {
+    zstdLevel: options.zstdLevel,
+    filterBits: options.filterBits ?? 16,
+    pause,
+  });
+  await new Feeder(index, builder, pause).run();
+  return builder.finish();
+}
+
+async function noPause(): Promise<void> {
+  // Nobody waits.
+}
+
+/** Puts the spans of an index in order, trace by trace, into a builder. */
+class Feeder {
+  readonly #index: SpanIndex;
+  readonly #builder: BlockBuilder;
+  readonly #pause: () => Promise<void>;
+  readonly #preorder = new Preorder();
+  /** Index in the block of each of the index's resources and scopes: numbered by first use, so by row order. */
+  readonly #resources = new Map<number, number>();
+  readonly #scopes = new Map<number, number>();
+  readonly #facts = emptyRowFacts();
+  #sincePause = 0;
+
+  constructor(index: SpanIndex, builder: BlockBuilder, pause: () => Promise<void>) {
+    this.#index = index;
+    this.#builder = builder;
+    this.#pause = pause;
+  }
+
+  async run(): Promise<void> {
+    const index = this.#index;
+    const { spans, starts } = this.#byTrace();
+    for (const trace of this.#sortedTraces()) {
+      const members = spans.subarray(starts[trace] ?? 0, starts[trace + 1] ?? 0);
+      sortSpans(index, members);
+      const rows = this.#preorder.order(index, withoutDuplicates(index, members));
+      await this.#addTrace(trace, rows);
+      this.#sincePause += members.length;
+      if (this.#sincePause < SPANS_PER_PAUSE) continue;
+      this.#sincePause = 0;
+      await this.#pause();
+    }
+  }
+
+  /** Spans grouped by trace: those of trace t are [starts[t], starts[t + 1]). */
+  #byTrace(): { spans: Uint32Array; starts: Uint32Array } {
+    const index = this.#index;
+    const starts = new Uint32Array(index.traceIds.size + 1);
+    for (let span = 0; span < index.count; span++) {
+      const trace = index.word(span, WORDS.trace);
+      starts[trace + 1] = (starts[trace + 1] ?? 0) + 1;
+    }
+    for (let trace = 0; trace < index.traceIds.size; trace++) {
+      starts[trace + 1] = (starts[trace + 1] ?? 0) + (starts[trace] ?? 0);
+    }
+    const next = starts.slice();
+    const spans = new Uint32Array(index.count);
+    for (let span = 0; span < index.count; span++) {
+      const trace = index.word(span, WORDS.trace);
+      const at = next[trace] ?? 0;
+      spans[at] = span;
+      next[trace] = at + 1;
+    }
+    return { spans, starts };
+  }
+
+  /** Numbers of the traces, ascending by id. */
+  #sortedTraces(): Uint32Array {
+    const { traceIds } = this.#index;
+    const count = traceIds.size;
+    // Ids as big-endian words, so that a comparison is mostly one subtraction.
+    const words = new Uint32Array(4 * count);
+    const order = new Uint32Array(count);
+    for (let trace = 0; trace < count; trace++) {
+      const id = traceIds.value(trace);
+      const view = new DataView(id.buffer, id.byteOffset, TRACE_ID_BYTES);
+      for (let word = 0; word < 4; word++) words[4 * trace + word] = view.getUint32(4 * word);
+      order[trace] = trace;
+    }
+    return order.sort((a, b) => {
+      for (let word = 0; word < 4; word++) {
+        const difference = (words[4 * a + word] ?? 0) - (words[4 * b + word] ?? 0);
+        if (difference !== 0) return difference;
+      }
+      return 0;
+    });
+  }
+
+  async #addTrace(trace: number, { count, spans, distances }: TraceRows): Promise<void> {
+    const index = this.#index;
+    const facts = this.#facts;
+    let bytes = 0;
+    for (let row = 0; row < count; row++) {
+      const span = spans[row] ?? 0;
+      bytes += index.word(span, WORDS.end) - index.word(span, WORDS.start);
+    }
+    await this.#builder.beginTrace(index.traceIds.value(trace), count, bytes);
+    for (let row = 0; row < count; row++) {
+      this.#read(spans[row] ?? 0);
+      facts.parentDistance = distances[row] ?? 0;
+      if (this.#builder.isPageFull(facts.end - facts.start)) await this.#builder.cutPage();
+      this.#builder.addSpan(facts);
+    }
+  }
+
+  /** Sets the facts of the span, but for its parent. */
+  #read(span: number): void {
+    const index = this.#index;
+    const facts = this.#facts;
+    facts.bytes = index.sourceOf(span);
+    facts.start = index.word(span, WORDS.start);
+    facts.end = index.word(span, WORDS.end);
+    facts.resource = this.#resourceOf(index.word(span, WORDS.resource));
+    facts.scope = this.#scopeOf(index.word(span, WORDS.scope));
+    setWords(facts.spanId, index, span, WORDS.spanIdLow);
+    setWords(facts.parentId, index, span, WORDS.parentIdLow);
+    setWords(facts.startTime, index, span, WORDS.startLow);
+    setWords(facts.endTime, index, span, WORDS.endLow);
+  }
+
+  #resourceOf(number: number): number {
+    const known = this.#resources.get(number);
+    if (known !== undefined) return known;
+    const added = this.#builder.addResource(this.#index.resources.head(number));
+    this.#resources.set(number, added);
+    return added;
+  }
+
+  #scopeOf(number: number): number {
+    const known = this.#scopes.get(number);
+    if (known !== undefined) return known;
+    const added = this.#builder.addScope(this.#index.scopes.head(number));
+    this.#scopes.set(number, added);
+    return added;
+  }
+}
+
+function setWords(out: Words, index: SpanIndex, span: number, word: number): void {
+  out.low = index.word(span, word);
+  out.high = index.word(span, word + 1);
+}
+
+/** `sorted` without exact duplicates, which are side by side. Compacts in place. */
+function withoutDuplicates(index: SpanIndex, sorted: Uint32Array): Uint32Array {
+  let count = 0;
+  for (const span of sorted) {
+    if (count > 0 && isDuplicate(index, sorted[count - 1] ?? 0, span)) continue;
+    sorted[count++] = span;
+  }
+  return sorted.subarray(0, count);
 }

@@ -1,16 +1,18 @@
 // Where in a block a trace may be: pure functions on the bytes that the catalogue keeps.
+import { filterMayHold } from "./binary-fuse.ts";
 import type { ByteRange } from "./meta.ts";
+import { TraceIndex } from "./trace-index.ts";
 
 /**
- * Whether the block may hold the trace: never false for one it holds, true for 2^-8 or 2^-16 of the others.
+ * Whether the block may hold the trace: never false for one it holds, true for 2^-8 or 2^-16 of the others. The filter's
+ * checksum is not verified, which would cost more than the answer.
  *
  * @param filter `WrittenBlock.filter`
  * @param traceId 16 bytes
  * @throws AppError `corrupt` when `filter` is no filter
  */
 export function mayHoldTrace(filter: Uint8Array, traceId: Uint8Array): boolean {
-  void [filter, traceId];
-  throw new Error("not implemented yet");
+  return filterMayHold(filter, traceId);
 }
 
 /**
@@ -21,6 +23,5 @@ export function mayHoldTrace(filter: Uint8Array, traceId: Uint8Array): boolean {
  * @throws AppError `corrupt` when `traceIndex` is damaged
  */
 export function tracePages(traceIndex: Uint8Array, traceId: Uint8Array): ByteRange | undefined {
-  void [traceIndex, traceId];
-  throw new Error("not implemented yet");
+  return new TraceIndex(traceIndex).find(traceId);
 }

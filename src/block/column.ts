@@ -1,0 +1,249 @@
+// Columns being written: rows come in order, pages leave compressed.
+import { assert } from "../util/assert.ts";
+import { concatBytes } from "../util/bytes.ts";
+import { ByteBuffer, grownUint32 } from "./byte-buffer.ts";
+import { ByteDictionary, type Dictionary, WordDictionary } from "./dictionary.ts";
+import { codeWidth, encodeCodes, encodeLevels, ENTRIES_MAX } from "./levels.ts";
+import { type EncodedPage, encodePage } from "./page.ts";
+import type { Bounds } from "./parquet-metadata.ts";
+import { type ColumnSchema, ENCODING } from "./parquet-schema.ts";
+
+// From here on a dictionary would cost more than it saves: most values of the page were never seen before.
+const NEW_SHARE_MAX = 0.7;
+// Below this many values the share says little.
+const NEW_MIN = 256;
+
+const NO_BYTES = new Uint8Array(0);
+
+/** What all columns share: which rows of the page have a value, and the pages so far. */
+export abstract class Column {
+  readonly schema: ColumnSchema;
+  /** Set by whoever knows, before the footer is written. */
+  bounds: Bounds | undefined;
+  readonly pages: EncodedPage[] = [];
+  dictionaryPage: EncodedPage | undefined;
+  readonly encodings = new Set<number>();
+  /** Rows of the pages so far, and how many of them have no value. */
+  rowCount = 0;
+  nullCount = 0;
+  /** Values of the current page. */
+  protected count = 0;
+  protected readonly zstdLevel: number;
+  /** The row in the page that got a value last. */
+  #lastRow = -1;
+  #present: Uint8Array = NO_BYTES;
+
+  constructor(schema: ColumnSchema, zstdLevel: number) {
+    this.schema = schema;
+    this.zstdLevel = zstdLevel;
+  }
+
+  /**
+   * Notes that `row` of the page gets a value.
+   * @returns false when it has one already: of a repeated attribute the first counts
+   */
+  protected mark(row: number): boolean {
+    if (row === this.#lastRow) return false;
+    this.#lastRow = row;
+    this.count++;
+    if (!this.schema.optional) return true;
+    const byte = row >>> 3;
+    if (byte >= this.#present.length) {
+      const grown = new Uint8Array(Math.max(64, 2 * byte));
+      grown.set(this.#present);
+      this.#present = grown;
+    }
+    this.#present[byte] = (this.#present[byte] ?? 0) | (1 << (row & 7));
+    return true;
+  }
+
+  /** Ends the page after `rowCount` rows. */
+  cut(rowCount: number): void {
+    assert(this.schema.optional || this.count === rowCount, `${this.schema.name}: a value for each row`);
+    const { values, encoding } = this.takeValues();
+    if (this.#present.length * 8 < rowCount && this.schema.optional) {
+      const grown = new Uint8Array((rowCount + 7) >>> 3);
+      grown.set(this.#present);
+      this.#present = grown;
+    }
+    const levels = this.schema.optional ? encodeLevels(this.#present, rowCount, this.count) : NO_BYTES;
+    this.pages.push(
+      encodePage({
+        kind: "data",
+        raw: levels.length === 0 ? values : concatBytes([levels, values]),
+        valueCount: rowCount,
+        encoding,
+        compression: this.schema.compression,
+        zstdLevel: this.zstdLevel,
+      }),
+    );
+    this.encodings.add(encoding).add(ENCODING.rle);
+    this.rowCount += rowCount;
+    this.nullCount += rowCount - this.count;
+    this.count = 0;
+    this.#lastRow = -1;
+    this.#present.fill(0);
+  }
+
+  /** Called once after the last page. */
+  finish(): void {
+    // Only dictionary columns have more to write.
+  }
+
+  /** The values of the page, encoded; the next page starts empty. */
+  protected abstract takeValues(): { readonly values: Uint8Array; readonly encoding: number };
+}
+
+/** A column of codes into a dictionary, until most values are new: then PLAIN to the end. */
+export abstract class DictionaryColumn<D extends Dictionary> extends Column {
+  readonly dictionary: D;
+  #codes = new Uint32Array(64);
+  /** Entries of the dictionary before the page. */
+  #settled = 0;
+  #plain = false;
+  readonly #mayBePlain: boolean;
+
+  constructor(schema: ColumnSchema, zstdLevel: number, dictionary: D, mayBePlain: boolean) {
+    super(schema, zstdLevel);
+    this.dictionary = dictionary;
+    this.#mayBePlain = mayBePlain;
+  }
+
+  /** Adds the value behind `code`; `mark` was called before. */
+  protected push(code: number): void {
+    const at = this.count - 1;
+    if (at >= this.#codes.length) this.#codes = grownUint32(this.#codes, at + 1);
+    this.#codes[at] = code;
+  }
+
+  protected takeValues(): { values: Uint8Array; encoding: number } {
+    const { size } = this.dictionary;
+    const fresh = size - this.#settled;
+    const isDiverse = this.count >= NEW_MIN && fresh > NEW_SHARE_MAX * this.count;
+    this.#plain ||= size > ENTRIES_MAX || (isDiverse && this.#mayBePlain);
+    if (this.#plain || size === 0) return { values: this.#takePlain(), encoding: ENCODING.plain };
+    this.#settled = size;
+    return {
+      values: encodeCodes(this.#codes, this.count, codeWidth(size)),
+      encoding: ENCODING.dictionary,
+    };
+  }
+
+  #takePlain(): Uint8Array {
+    const out = new ByteBuffer();
+    for (let i = 0; i < this.count; i++) this.dictionary.writePlain(this.#codes[i] ?? 0, out);
+    this.dictionary.truncate(this.#settled);
+    return out.view();
+  }
+
+  override finish(): void {
+    const { size } = this.dictionary;
+    if (size === 0) return;
+    const out = new ByteBuffer();
+    for (let code = 0; code < size; code++) this.dictionary.writePlain(code, out);
+    this.dictionaryPage = encodePage({
+      kind: "dictionary",
+      raw: out.view(),
+      valueCount: size,
+      encoding: ENCODING.plain,
+      compression: this.schema.compression,
+      zstdLevel: this.zstdLevel,
+    });
+    this.encodings.add(ENCODING.plain);
+  }
+}
+
+/** Text or JSON. */
+export class BytesColumn extends DictionaryColumn<ByteDictionary> {
+  constructor(schema: ColumnSchema, zstdLevel: number) {
+    super(schema, zstdLevel, new ByteDictionary(), true);
+  }
+
+  /** Gives `row` of the page the value `bytes` from `start` to `end`, unless it has one. */
+  add(row: number, bytes: Uint8Array, start: number, end: number): void {
+    if (this.mark(row)) this.push(this.dictionary.intern(bytes, start, end));
+  }
+}
+
+/** A column whose dictionary is in an order that means something: code = number of the trace, resource or scope. */
+export class OrdinalColumn extends DictionaryColumn<ByteDictionary> {
+  constructor(schema: ColumnSchema, zstdLevel: number) {
+    super(schema, zstdLevel, new ByteDictionary(schema.physical === "fixed" ? "fixed" : "text"), false);
+  }
+
+  /** The next value of the dictionary. */
+  append(bytes: Uint8Array): void {
+    this.dictionary.append(bytes, 0, bytes.length);
+  }
+
+  /** Gives `row` the dictionary's value `code`. */
+  addCode(row: number, code: number): void {
+    if (this.mark(row)) this.push(code);
+  }
+}
+
+/** Numbers of 32 or 64 bits with few distinct values. */
+export class WordColumn extends DictionaryColumn<WordDictionary> {
+  constructor(schema: ColumnSchema, zstdLevel: number) {
+    super(schema, zstdLevel, new WordDictionary(schema.physical === "int32" ? 32 : 64), true);
+  }
+
+  add(row: number, low: number, high: number): void {
+    if (this.mark(row)) this.push(this.dictionary.intern(low, high));
+  }
+}
+
+/** Values of a fixed number of 32-bit words, nearly all different: PLAIN. */
+export class FixedColumn extends Column {
+  #words = new Uint32Array(256);
+
+  /** One word: an INT32. */
+  addWord(row: number, word: number): void {
+    if (!this.mark(row)) return;
+    if (this.count > this.#words.length) this.#words = grownUint32(this.#words, this.count);
+    this.#words[this.count - 1] = word;
+  }
+
+  /** Two words: an INT64, or 8 bytes read as little-endian words. */
+  addWords(row: number, low: number, high: number): void {
+    if (!this.mark(row)) return;
+    const at = 2 * this.count - 2;
+    if (at + 2 > this.#words.length) this.#words = grownUint32(this.#words, at + 2);
+    this.#words[at] = low;
+    this.#words[at + 1] = high;
+  }
+
+  protected takeValues(): { values: Uint8Array; encoding: number } {
+    const bytes = this.schema.physical === "int32" ? 4 : 8;
+    return {
+      values: new Uint8Array(this.#words.buffer, 0, bytes * this.count),
+      encoding: ENCODING.plain,
+    };
+  }
+}
+
+/** Booleans, 8 to a byte. */
+export class BoolColumn extends Column {
+  #bits = new Uint8Array(64);
+
+  add(row: number, value: boolean): void {
+    if (!this.mark(row)) return;
+    const at = this.count - 1;
+    const byte = at >>> 3;
+    if (byte >= this.#bits.length) {
+      const grown = new Uint8Array(2 * this.#bits.length);
+      grown.set(this.#bits);
+      this.#bits = grown;
+    }
+    if (value) this.#bits[byte] = (this.#bits[byte] ?? 0) | (1 << (at & 7));
+  }
+
+  protected takeValues(): { values: Uint8Array; encoding: number } {
+    const values = this.#bits.slice(0, (this.count + 7) >>> 3);
+    this.#bits.fill(0);
+    return { values, encoding: ENCODING.plain };
+  }
+}
+
+// Words are written as they lie in memory.
+assert(new Uint8Array(Uint32Array.of(1).buffer)[0] === 1, "the machine is little-endian, as Parquet is");

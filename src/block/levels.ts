@@ -1,0 +1,142 @@
+// Parquet's hybrid runs as a block uses them: one run per page, so that a page's bytes are a typed array or a bitmap.
+import { AppError } from "../util/errors.ts";
+
+function varintLength(value: number): number {
+  let length = 1;
+  for (let rest = value >>> 7; rest > 0; rest >>>= 7) length++;
+  return length;
+}
+
+function putVarint(out: Uint8Array, offset: number, value: number): number {
+  let at = offset;
+  let rest = value >>> 0;
+  for (; rest > 127; rest >>>= 7) out[at++] = (rest & 127) | 128;
+  out[at++] = rest;
+  return at;
+}
+
+/**
+ * Definition levels of `rowCount` rows: 4 bytes of length, then one run. Without gaps (or values) a run of equal levels,
+ * otherwise a bit-packed run, which is `present` itself: bit i of byte i / 8, from the lowest, is row i.
+ */
+export function encodeLevels(present: Uint8Array, rowCount: number, valueCount: number): Uint8Array {
+  const isRun = valueCount === 0 || valueCount === rowCount;
+  const groups = Math.ceil(rowCount / 8);
+  const head = isRun ? rowCount << 1 : (groups << 1) | 1;
+  const length = varintLength(head) + (isRun ? 1 : groups);
+  const out = new Uint8Array(4 + length);
+  new DataView(out.buffer).setUint32(0, length, true);
+  const at = putVarint(out, 4, head);
+  if (isRun) out[at] = valueCount === 0 ? 0 : 1;
+  else out.set(present.subarray(0, groups), at);
+  return out;
+}
+
+/** Bytes of a code for a dictionary of `entryCount` entries: 1, 2 or 3. */
+export function codeWidth(entryCount: number): 1 | 2 | 3 {
+  return entryCount <= 0x100 ? 1 : entryCount <= 0x1_0000 ? 2 : 3;
+}
+
+/** Dictionaries end here: a code has 24 bits. */
+export const ENTRIES_MAX = 0x100_0000;
+
+/** The dictionary codes of a page: the bit width, then one bit-packed run of whole bytes, padded to 8 values. */
+export function encodeCodes(codes: Uint32Array, count: number, width: 1 | 2 | 3): Uint8Array {
+  const groups = Math.ceil(count / 8);
+  const head = (groups << 1) | 1;
+  const out = new Uint8Array(1 + varintLength(head) + groups * 8 * width);
+  out[0] = width * 8;
+  let at = putVarint(out, 1, head);
+  for (let i = 0; i < count; i++) {
+    const code = codes[i] ?? 0;
+    out[at++] = code;
+    if (width > 1) out[at++] = code >>> 8;
+    if (width > 2) out[at++] = code >>> 16;
+  }
+  return out;
+}
+
+function corrupt(what: string): AppError {
+  return new AppError("corrupt", `page: ${what}`);
+}
+
+function readVarint(bytes: Uint8Array, offset: number): { value: number; end: number } {
+  let value = 0;
+  for (let i = 0; i < 5; i++) {
+    const byte = bytes[offset + i];
+    if (byte === undefined) break;
+    value |= (byte & 127) << (7 * i);
+    if (byte < 128) return { value: value >>> 0, end: offset + i + 1 };
+  }
+  throw corrupt("bad run header");
+}
+
+export interface Levels {
+  /** Bit i of byte i / 8, from the lowest, is row i; undefined when every row has a value. Maybe a view. */
+  readonly present: Uint8Array | undefined;
+  readonly valueCount: number;
+  /** Where the values begin. */
+  readonly end: number;
+}
+
+function countBits(bits: Uint8Array, rowCount: number): number {
+  let count = 0;
+  for (let row = 0; row < rowCount; row++) count += ((bits[row >>> 3] ?? 0) >>> (row & 7)) & 1;
+  return count;
+}
+
+/** Reads what `encodeLevels` wrote at the start of `page`. @throws AppError `corrupt` */
+export function decodeLevels(page: Uint8Array, rowCount: number): Levels {
+  if (page.length < 4) throw corrupt("no levels");
+  const length = new DataView(page.buffer, page.byteOffset, 4).getUint32(0, true);
+  const end = 4 + length;
+  const { value: head, end: at } = readVarint(page, 4);
+  const groups = Math.ceil(rowCount / 8);
+  if (end > page.length || at > end) throw corrupt("levels exceed the page");
+  if ((head & 1) === 1) {
+    if (head >>> 1 !== groups || end - at !== groups) throw corrupt("levels of another length");
+    const present = page.subarray(at, end);
+    return { present, valueCount: countBits(present, rowCount), end };
+  }
+  if (head >>> 1 !== rowCount || end - at !== 1) throw corrupt("levels of another length");
+  if (page[at] === 1) return { present: undefined, valueCount: rowCount, end };
+  return { present: new Uint8Array(groups), valueCount: 0, end };
+}
+
+export type Codes = Uint8Array | Uint16Array | Uint32Array;
+
+/**
+ * Reads `count` codes at `offset`; views of `page` where their alignment allows it.
+ * @throws AppError `corrupt`, also when a code is not below `entryCount`
+ */
+export function decodeCodes(page: Uint8Array, offset: number, count: number, entryCount: number): Codes {
+  const width = (page[offset] ?? 0) / 8;
+  const { value: head, end: at } = readVarint(page, offset + 1);
+  const groups = Math.ceil(count / 8);
+  if (width !== 1 && width !== 2 && width !== 3) throw corrupt(`codes of ${width * 8} bits`);
+  if (head !== ((groups << 1) | 1) >>> 0 || page.length - at !== groups * 8 * width) {
+    throw corrupt("codes of another length");
+  }
+  const codes = viewCodes(page, at, count, width);
+  let greatest = 0;
+  for (let i = 0; i < count; i++) {
+    const code = codes[i] ?? 0;
+    if (code > greatest) greatest = code;
+  }
+  if (count > 0 && greatest >= entryCount) throw corrupt(`code ${greatest} of ${entryCount}`);
+  return codes;
+}
+
+function viewCodes(page: Uint8Array, at: number, count: number, width: 1 | 2 | 3): Codes {
+  if (width === 1) return page.subarray(at, at + count);
+  if (width === 2) {
+    const start = page.byteOffset + at;
+    if (start % 2 === 0) return new Uint16Array(page.buffer, start, count);
+    return new Uint16Array(page.slice(at, at + 2 * count).buffer);
+  }
+  const wide = new Uint32Array(count);
+  for (let i = 0, pos = at; i < count; i++, pos += 3) {
+    wide[i] = (page[pos] ?? 0) | ((page[pos + 1] ?? 0) << 8) | ((page[pos + 2] ?? 0) << 16);
+  }
+  return wide;
+}

@@ -1,0 +1,39 @@
+// What a block is told of a span beside its bytes.
+import type { Words } from "./words.ts";
+
+/** Reused by who fills it, from span to span. */
+export interface RowFacts {
+  /** The span is [start, end) of `bytes`. */
+  bytes: Uint8Array;
+  start: number;
+  end: number;
+  /** Indexes in the block. */
+  resource: number;
+  scope: number;
+  /** Rows back to the parent, 0 for none. */
+  parentDistance: number;
+  /** Ids as little-endian words; a parent of zeros is none. */
+  readonly spanId: Words;
+  readonly parentId: Words;
+  readonly startTime: Words;
+  readonly endTime: Words;
+}
+
+function zero(): Words {
+  return { low: 0, high: 0 };
+}
+
+export function emptyRowFacts(): RowFacts {
+  return {
+    bytes: new Uint8Array(0),
+    start: 0,
+    end: 0,
+    resource: 0,
+    scope: 0,
+    parentDistance: 0,
+    spanId: zero(),
+    parentId: zero(),
+    startTime: zero(),
+    endTime: zero(),
+  };
+}
