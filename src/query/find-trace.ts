@@ -1,13 +1,13 @@
 // Trace by id: one call to the shard, one range of each block that may hold the trace, all put together.
 import { readTracePages } from "../block/read-trace.ts";
 import { type Limits, PLATFORM } from "../model/limits.ts";
-import type { ObjectStore } from "../store/object-store.ts";
 import type { BlockRef, FindTraceReply, TraceShardRpc } from "../store/rpc.ts";
 import type { MergedTrace } from "./merged-trace.ts";
 import {
   BlockReader,
   cancelled,
   failureOf,
+  type RangeReader,
   type ReadPages,
   readLive,
   type SourceFailure,
@@ -28,7 +28,7 @@ export interface TraceQuery {
 
 export interface FindTraceDeps {
   readonly limits: Limits;
-  readonly objects: ObjectStore;
+  readonly objects: RangeReader;
   /** The shard of the trace. */
   readonly shard: Pick<TraceShardRpc, "findTrace">;
   /** Default: this project's blocks. */

@@ -5,6 +5,9 @@ import type { BlockRef } from "../store/rpc.ts";
 import { AppError, type ErrorKind, isAppError, messageOf } from "../util/errors.ts";
 import { RecordCutter } from "./record-cutter.ts";
 
+/** What a lookup needs of the store. */
+export type RangeReader = Pick<ObjectStore, "getRange">;
+
 /** Takes a piece of TracesData; false when no more is wanted. */
 export type TakePiece = (piece: Uint8Array) => boolean;
 
@@ -90,7 +93,7 @@ export interface BlockReading {
  * the others; one that is unavailable is tried a second time.
  */
 export class BlockReader {
-  readonly #objects: ObjectStore;
+  readonly #objects: RangeReader;
   readonly #readPages: ReadPages;
   readonly #traceId: Uint8Array;
   readonly #refs: readonly BlockRef[];
@@ -100,7 +103,7 @@ export class BlockReader {
   #bytes = 0;
 
   constructor(
-    ports: { readonly objects: ObjectStore; readonly readPages: ReadPages },
+    ports: { readonly objects: RangeReader; readonly readPages: ReadPages },
     traceId: Uint8Array,
     refs: readonly BlockRef[],
   ) {

@@ -6,7 +6,7 @@ import {
   type SpanSchema,
   TracesDataSchema,
 } from "../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
-import type { ReadPages } from "../../src/query/sources.ts";
+import type { RangeReader, ReadPages } from "../../src/query/sources.ts";
 import type { ByteRange, ObjectStore, StoredObject } from "../../src/store/object-store.ts";
 import type { BlockRef, FindTraceReply } from "../../src/store/rpc.ts";
 import { concatBytes } from "../../src/util/bytes.ts";
@@ -75,7 +75,7 @@ export const fakeReadPages: ReadPages = async function* fakeReadPages(pages) {
 /** How a read of a block goes wrong; each entry is used up by one read. */
 export type Fault = "not_found" | "unavailable" | "corrupt" | { readonly breakAfter: number };
 
-export class FakeStore implements ObjectStore {
+export class FakeStore implements RangeReader {
   readonly gets: string[] = [];
   /** Bodies given out and neither read to their end, nor broken, nor cancelled. */
   open = 0;
@@ -133,10 +133,6 @@ export class FakeStore implements ObjectStore {
       { highWaterMark: 0 },
     );
   }
-
-  async delete(): Promise<void> {}
-
-  async *list(): AsyncGenerator<StoredObject> {}
 }
 
 /** A shard that knows what it is given, and counts. */
@@ -152,7 +148,7 @@ export class FakeShard {
 
   /** Stores a block of `pieces` and refers to it, with bytes around the range that nobody should see. */
   async addBlock(
-    store: ObjectStore,
+    store: Pick<ObjectStore, "put">,
     key: string,
     pieces: readonly Uint8Array[],
     seconds: readonly [number, number] = [0, 4_000_000_000],
