@@ -3,11 +3,13 @@
 import { TRACE_ID_BYTES } from "../model/ids.ts";
 import { assert } from "../util/assert.ts";
 import { buildFilter } from "./binary-fuse.ts";
+import type { BlockFacts } from "./block-facts.ts";
 import { ByteBuffer } from "./byte-buffer.ts";
 import type { ColumnPlan } from "./column-plan.ts";
-import { type BlockFacts, FileEnd } from "./file-end.ts";
+import { FileEnd } from "./file-end.ts";
 import { lastOf, serviceNameOf } from "./json-values.ts";
 import type { KeyTable } from "./key-table.ts";
+import { COLUMN_PAGE_ROWS } from "./levels.ts";
 import type { WrittenBlock } from "./meta.ts";
 import { OtlpPages } from "./otlp-pages.ts";
 import { MAGIC } from "./parquet-metadata.ts";
@@ -16,8 +18,6 @@ import { SpanColumns } from "./span-columns.ts";
 import { OWNER_TAG } from "./tags.ts";
 import { clampSigned, subtract, TimeBounds, toBigInt, type Words } from "./words.ts";
 
-/** Rows of a column page at most; pages of 16k to 128k rows make no difference in size. */
-export const COLUMN_PAGE_ROWS = 32 * 1024;
 /** Bytes of spans in a column page: bounds what is held for one page of large attributes. */
 const COLUMN_PAGE_SPAN_BYTES = 16 * 1024 * 1024;
 /** Columns compressed between two pauses: some 5 ms. */

@@ -1,5 +1,5 @@
 // From the last row to the last byte: column chunks, offset index, private parts, footer.
-import { toHex } from "../util/hex.ts";
+import { type BlockFacts, encodeAttributes, encodeFacts, FACTS_KEY } from "./block-facts.ts";
 import type { ColumnPlan } from "./column-plan.ts";
 import type { Column } from "./column.ts";
 import type { BlockMeta, WrittenBlock } from "./meta.ts";
@@ -16,14 +16,6 @@ import { ENCODING } from "./parquet-schema.ts";
 import { encodePart, PART } from "./part.ts";
 import { encodeResources } from "./resource-table.ts";
 import { encodeTraceIndex } from "./trace-index.ts";
-
-/** Key of the block's facts in the footer's key-value metadata. */
-export const FACTS_KEY = "rubato";
-
-export type BlockFacts = Omit<BlockMeta, "version" | "byteLength"> & {
-  /** Rows of each column page. */
-  readonly pageRows: readonly number[];
-};
 
 export interface PartSources {
   readonly plan: ColumnPlan;
@@ -107,7 +99,7 @@ export class FileEnd {
   close(facts: BlockFacts, { plan, filter, resources, scopes }: PartSources): WrittenBlock {
     const traceIndex = this.#traceIndex;
     const resourcePart = encodeResources(resources, scopes);
-    const attributes = encodePart(PART.attributes, new TextEncoder().encode(attributesJson(plan)), "zstd");
+    const attributes = encodePart(PART.attributes, encodeAttributes(plan), "zstd");
     const offsetIndex = this.#put(this.#offsetIndex);
     // The sink owns what it is given; the caller gets its own.
     const parts = {
@@ -123,7 +115,7 @@ export class FileEnd {
         column.schema === OTLP_COLUMN ? { ...column, chunk: { ...column.chunk, offsetIndex } } : column,
       ),
       sortedBy: traceIdIndex < 0 ? [] : [traceIdIndex],
-      keyValues: new Map([[FACTS_KEY, factsJson(facts, parts)]]),
+      keyValues: new Map([[FACTS_KEY, encodeFacts(facts, parts)]]),
     });
     this.#put(footer);
     const end = new Uint8Array(8);
@@ -138,29 +130,4 @@ export class FileEnd {
   #putCopy(bytes: Uint8Array): { offset: number; length: number } {
     return this.#put(bytes.slice());
   }
-}
-
-function factsJson(
-  facts: BlockFacts,
-  parts: Readonly<Record<string, { offset: number; length: number }>>,
-): string {
-  return JSON.stringify({
-    version: 1,
-    spanCount: facts.spanCount,
-    traceCount: facts.traceCount,
-    rawBytes: facts.rawBytes,
-    minStartNs: String(facts.minStartNs),
-    maxEndNs: String(facts.maxEndNs),
-    firstTraceId: toHex(facts.firstTraceId),
-    lastTraceId: toHex(facts.lastTraceId),
-    pageRows: facts.pageRows,
-    parts,
-  });
-}
-
-function attributesJson(plan: ColumnPlan): string {
-  return JSON.stringify({
-    columns: plan.columns.map(({ name, key, type }) => [name, key, type]),
-    rest: plan.rest.map(({ key, type, count }) => [key, type, count]),
-  });
 }

@@ -1,6 +1,12 @@
 // Parquet's hybrid runs as a block uses them: one run per page, so that a page's bytes are a typed array or a bitmap.
 import { AppError } from "../util/errors.ts";
 
+/**
+ * Rows of a page at most, but for otlp_span. Pages of 16k to 128k rows make no difference in size; smaller ones bound
+ * what a writer holds and what a lying page can make a reader allocate.
+ */
+export const COLUMN_PAGE_ROWS: number = 32 * 1024;
+
 function varintLength(value: number): number {
   let length = 1;
   for (let rest = value >>> 7; rest > 0; rest >>>= 7) length++;

@@ -1,0 +1,134 @@
+// Opens a block through range reads: footer first, then what is asked for.
+import { exactBytes } from "../util/bytes.ts";
+import { AppError } from "../util/errors.ts";
+import {
+  type BlockAttributes,
+  type BlockFacts,
+  decodeAttributes,
+  decodeFacts,
+  FACTS_KEY,
+  type PartName,
+  type PartRanges,
+} from "./block-facts.ts";
+import { type ColumnData, decodeColumn } from "./column-reader.ts";
+import type { BlockMeta, ByteRange, WrittenBlock } from "./meta.ts";
+import { type ChunkMetadata, decodeFileMetadata, type FileMetadata, MAGIC } from "./parquet-metadata.ts";
+import { decodePart, PART } from "./part.ts";
+
+/** A block's bytes, wherever they are. */
+export interface RangeSource {
+  readonly byteLength: number;
+  /** The bytes of a range that lies within the block. */
+  read(range: ByteRange): Promise<Uint8Array>;
+}
+
+/** A block that is in memory. */
+export function bytesSource(bytes: Uint8Array): RangeSource {
+  return {
+    byteLength: bytes.length,
+    read: async ({ offset, length }) => bytes.subarray(offset, offset + length),
+  };
+}
+
+/** Bytes of the end that are read first: the footer of 500k spans takes some 10 KB of them. */
+const TAIL_BYTES = 64 * 1024;
+/** Footer length and magic. */
+const END_BYTES = MAGIC.length + 4;
+
+function corrupt(what: string): AppError {
+  return new AppError("corrupt", `block: ${what}`);
+}
+
+async function readRange(source: RangeSource, range: ByteRange): Promise<Uint8Array> {
+  const { offset, length } = range;
+  if (offset + length > source.byteLength) throw corrupt(`range ${offset}+${length} of ${source.byteLength}`);
+  const bytes = await source.read(range);
+  if (bytes.length !== length) throw corrupt(`${bytes.length} bytes read instead of ${length}`);
+  return bytes;
+}
+
+async function readFooter(source: RangeSource): Promise<Uint8Array> {
+  const tailLength = Math.min(TAIL_BYTES, source.byteLength);
+  if (tailLength < END_BYTES + MAGIC.length) throw corrupt(`a file of ${tailLength} bytes`);
+  const tail = await readRange(source, { offset: source.byteLength - tailLength, length: tailLength });
+  const magic = tail.subarray(tailLength - MAGIC.length);
+  if (MAGIC.some((byte, index) => magic[index] !== byte)) throw corrupt("no Parquet file");
+  const length = new DataView(tail.buffer, tail.byteOffset).getUint32(tailLength - END_BYTES, true);
+  if (length + END_BYTES > source.byteLength) throw corrupt(`a footer of ${length} bytes`);
+  if (length + END_BYTES <= tailLength) {
+    return tail.subarray(tailLength - END_BYTES - length, tailLength - END_BYTES);
+  }
+  return readRange(source, { offset: source.byteLength - END_BYTES - length, length });
+}
+
+/** The range of a chunk: its dictionary, if any, comes first. */
+function chunkRange({ dictionaryOffset, dataOffset, byteLength }: ChunkMetadata): ByteRange {
+  return { offset: dictionaryOffset ?? dataOffset, length: byteLength };
+}
+
+export class Block {
+  readonly meta: BlockMeta;
+  /** Rows of each column page. */
+  readonly pageRows: readonly number[];
+  readonly metadata: FileMetadata;
+  readonly #source: RangeSource;
+  readonly #parts: PartRanges;
+
+  constructor(source: RangeSource, metadata: FileMetadata, facts: { facts: BlockFacts; parts: PartRanges }) {
+    const { pageRows, ...known } = facts.facts;
+    this.#source = source;
+    this.#parts = facts.parts;
+    this.metadata = metadata;
+    this.pageRows = pageRows;
+    this.meta = { version: 1, ...known, byteLength: source.byteLength };
+    if (metadata.rowCount !== known.spanCount) throw corrupt("footer and facts differ");
+  }
+
+  /**
+   * Reads a column with one range read.
+   * @throws AppError `not_found` when the block has no such column, `corrupt`
+   */
+  async readColumn(name: string): Promise<ColumnData> {
+    const column = this.metadata.columns.find(({ schema }) => schema.name === name);
+    if (column === undefined) throw new AppError("not_found", `no column ${name}`);
+    const bytes = await readRange(this.#source, chunkRange(column.chunk));
+    return decodeColumn(column.schema, bytes, this.metadata.rowCount);
+  }
+
+  /** A part of the tail as it is in the file, in a buffer of its own. */
+  async #part(name: PartName): Promise<Uint8Array> {
+    return exactBytes(await readRange(this.#source, this.#parts[name]));
+  }
+
+  /** Which attributes the block has. @throws AppError `corrupt` */
+  async attributes(): Promise<BlockAttributes> {
+    return decodeAttributes(decodePart(PART.attributes, await this.#part("attributes")));
+  }
+
+  /**
+   * What `writeBlock` returned, from the file: to rebuild a catalogue.
+   * @throws AppError `corrupt`
+   */
+  async written(): Promise<WrittenBlock> {
+    const [traceIndex, filter, resources] = await Promise.all([
+      this.#part("traceIndex"),
+      this.#part("filter"),
+      this.#part("resources"),
+    ]);
+    decodePart(PART.traceIndex, traceIndex);
+    decodePart(PART.filter, filter);
+    decodePart(PART.resources, resources);
+    return { meta: this.meta, traceIndex, filter, resources };
+  }
+}
+
+/**
+ * Reads the footer: one range read of 64 KiB, a second one when the footer is longer.
+ * @throws AppError `corrupt` when it is no block, or one of a version that this program does not know
+ */
+export async function openBlock(source: RangeSource): Promise<Block> {
+  const metadata = decodeFileMetadata(await readFooter(source));
+  const facts = metadata.keyValues.get(FACTS_KEY);
+  if (facts === undefined) throw corrupt("Parquet, but no block");
+  return new Block(source, metadata, decodeFacts(facts));
+}
