@@ -50,8 +50,11 @@ function stopOnSignals(server: Server): void {
     stopping = true;
     void server.stop().finally(() => process.exit(0));
   };
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
+  for (const signal of ["SIGINT", "SIGTERM"]) {
+    // Miniflare's own listener would end the process at once, with the status of a failure.
+    process.removeAllListeners(signal);
+    process.on(signal, stop);
+  }
 }
 
 const env = process.env;

@@ -34,7 +34,9 @@ async function expectTraces(
       const answer = await askTrace(url, traceId, form);
       expect({ form, spans: answer.spans }).toEqual({ form, spans });
       expect(answer.contentType).toBe(form.endsWith("JSON") ? "application/json" : "application/protobuf");
-      expect(answer.sources).toEqual(source === "live" ? { live: 1, blocks: 0 } : { live: 0, blocks: 1 });
+      expect(answer.sources).toEqual(
+        source === "live" ? { live: spans.length, blocks: 0 } : { live: 0, blocks: 1 },
+      );
     }
   }
 }

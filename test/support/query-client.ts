@@ -4,8 +4,9 @@ import { TracesDataSchema } from "../../src/otlp/gen/opentelemetry/proto/trace/v
 import { type NormalSpan, normalizeTempoJson, normalizeTracesData } from "./normal-span.ts";
 
 export interface Sources {
-  /** 1 when spans came from the buffer. */
+  /** Spans that came from the buffer. */
   readonly live: number;
+  /** Blocks that were read. */
   readonly blocks: number;
 }
 
@@ -70,7 +71,7 @@ export async function askTrace(url: string, traceId: string, form: Form): Promis
   };
 }
 
-/** Polls until the trace comes from `blocks` blocks and nothing of it is in the buffer. */
+/** Polls until the trace comes from blocks and nothing of it is in the buffer. */
 export async function untilFlushed(url: string, traceId: string, timeoutMs: number): Promise<Sources> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
