@@ -6,7 +6,7 @@ import type { ShardPorts } from "../src/shard/shard.ts";
 import { Shard } from "../src/shard/shard.ts";
 import type { Bindings } from "../src/store/bindings.ts";
 import { parseShardName } from "../src/store/keys.ts";
-import { R2Store } from "../src/store/r2-store.ts";
+import { objectStoreFor } from "../src/store/object-store-for.ts";
 import type {
   AppendBatch,
   AppendResult,
@@ -60,7 +60,7 @@ export class TraceShard extends DurableObject<Bindings> implements TraceShardRpc
   protected ports(state: DurableObjectState, env: Bindings): ShardPorts {
     return {
       storage: new ShardSql(state.storage, readConfig(env).limits.maxRowBytes),
-      objects: new R2Store(env.BLOCKS),
+      objects: objectStoreFor(env),
       clock: systemClock,
       pause: () => scheduler.wait(0),
       sleep: (ms) => scheduler.wait(ms),

@@ -5,7 +5,7 @@ import { errorResponse } from "./http/errors.ts";
 import { readConfig } from "./model/config.ts";
 import type { Bindings } from "./store/bindings.ts";
 import { shardName } from "./store/keys.ts";
-import { R2Store } from "./store/r2-store.ts";
+import { objectStoreFor } from "./store/object-store-for.ts";
 import { systemClock } from "./util/clock.ts";
 
 export { TraceShard } from "../durable-objects/index.ts";
@@ -18,7 +18,7 @@ function appFor(bindings: Bindings): Hono {
   return createApp({
     limits,
     clock: systemClock,
-    objects: new R2Store(bindings.BLOCKS),
+    objects: objectStoreFor(bindings),
     shardOf: (tenant) => bindings.TRACE_SHARD.getByName(shardName(tenant, 0)),
   });
 }

@@ -1,5 +1,6 @@
 // What wrangler.toml binds.
 import type { Variables } from "../model/config.ts";
+import type { S3Variables } from "../model/s3-config.ts";
 import type { TraceShardRpc } from "./rpc.ts";
 
 /** Durable Objects of one class, reached by name. */
@@ -7,7 +8,8 @@ export interface ShardNamespace {
   getByName(name: string): TraceShardRpc;
 }
 
-export interface Bindings extends Variables {
+export interface Bindings extends Variables, S3Variables {
   readonly TRACE_SHARD: ShardNamespace;
-  readonly BLOCKS: R2Bucket;
+  /** Absent only where another object store is set, see object-store-for.ts. */
+  readonly BLOCKS?: R2Bucket;
 }

@@ -1,7 +1,9 @@
 // An ObjectStore in memory, for tests and simulation: R2's semantics without R2.
 import { createHash } from "node:crypto";
+import { concatBytes } from "../util/bytes.ts";
 import { AppError } from "../util/errors.ts";
-import type { ByteRange, ObjectStore, StoredObject } from "./object-store.ts";
+import type { ByteRange, ObjectStore, ObjectUpload, PutCondition, StoredObject } from "./object-store.ts";
+import { PartLengths } from "./part-lengths.ts";
 
 // Bytes of one chunk of a range: small enough that a reader cannot take a whole block for one chunk.
 const CHUNK_BYTES = 64 * 1024;
@@ -32,13 +34,48 @@ function streamOf(bytes: Uint8Array): ReadableStream<Uint8Array> {
   );
 }
 
+function md5(bytes: Uint8Array): Buffer {
+  return createHash("md5").update(bytes).digest();
+}
+
 export class MemoryStore implements ObjectStore {
   readonly #entries = new Map<string, Entry>();
 
   /** Stores a copy. Like R2's, the etag is the content's MD5: storing the same bytes again keeps it. */
   async put(key: string, bytes: Uint8Array): Promise<StoredObject> {
-    const etag = createHash("md5").update(bytes).digest("hex");
-    this.#entries.set(key, { bytes: bytes.slice(), etag });
+    return this.#store(key, bytes.slice(), md5(bytes).toString("hex"));
+  }
+
+  async putIf(key: string, bytes: Uint8Array, condition: PutCondition): Promise<StoredObject | undefined> {
+    const etag = this.#entries.get(key)?.etag;
+    const holds = "etag" in condition ? etag === condition.etag : etag === undefined;
+    return holds ? this.put(key, bytes) : undefined;
+  }
+
+  /** Like R2's, the etag is the MD5 of the parts' MD5s and their number. */
+  async startUpload(key: string): Promise<ObjectUpload> {
+    const lengths = new PartLengths();
+    const parts: Uint8Array[] = [];
+    return {
+      addPart: async (bytes) => {
+        lengths.add(bytes.length);
+        parts.push(bytes.slice());
+      },
+      complete: async () => {
+        lengths.checkComplete();
+        lengths.end();
+        const etag = md5(concatBytes(parts.map((part) => md5(part)))).toString("hex");
+        return this.#store(key, concatBytes(parts), `${etag}-${parts.length}`);
+      },
+      abort: async () => {
+        lengths.end();
+        parts.length = 0;
+      },
+    };
+  }
+
+  #store(key: string, bytes: Uint8Array, etag: string): StoredObject {
+    this.#entries.set(key, { bytes, etag });
     return { key, etag, byteLength: bytes.length };
   }
 

@@ -1,16 +1,18 @@
 // ObjectStore over a Worker's R2 binding.
 import { must } from "../util/assert.ts";
 import { AppError, messageOf } from "../util/errors.ts";
-import type { ByteRange, ObjectStore, StoredObject } from "./object-store.ts";
+import { checkedBody } from "./checked-body.ts";
+import type { ByteRange, ObjectStore, ObjectUpload, PutCondition, StoredObject } from "./object-store.ts";
+import { PartLengths } from "./part-lengths.ts";
 
 // R2 deletes at most 1,000 keys a call. https://developers.cloudflare.com/r2/api/workers/workers-api-reference/
 const DELETE_KEYS = 1000;
 
-// A native body read without a buffer comes in chunks of 4 KiB; with one of 64 KiB it takes a sixteenth of the reads.
-const READ_BYTES = 64 * 1024;
-
 // "The requested range is not satisfiable": the object ends before the range begins.
 const RANGE_ERROR = "(10039)";
+
+// "The specified multipart upload does not exist".
+const NO_UPLOAD_ERROR = "(10024)";
 
 function unavailable(action: string, key: string, cause: unknown): AppError {
   return new AppError("unavailable", `${action} ${key}: ${messageOf(cause)}`, { cause });
@@ -20,34 +22,47 @@ function stored(object: R2Object): StoredObject {
   return { key: object.key, etag: object.etag, byteLength: object.size };
 }
 
-/** Passes a body on, and fails as `corrupt` when it ends before `length` bytes, as `unavailable` when it breaks. */
-function checkedBody(key: string, body: ReadableStream, length: number): ReadableStream<Uint8Array> {
-  const reader = body.getReader({ mode: "byob" });
-  let left = length;
-  return new ReadableStream(
-    {
-      type: "bytes",
-      async pull(controller): Promise<void> {
-        const chunk = await reader.read(new Uint8Array(READ_BYTES)).catch((error: unknown) => {
-          throw unavailable("read of", key, error);
-        });
-        if (chunk.value !== undefined && chunk.value.length > 0) {
-          left -= chunk.value.length;
-          controller.enqueue(chunk.value);
-        }
-        if (!chunk.done) return;
-        if (left !== 0) {
-          throw new AppError("corrupt", `object ${key} gave ${length - left} bytes for a range of ${length}`);
-        }
-        controller.close();
-        controller.byobRequest?.respond(0);
-      },
-      async cancel(reason: unknown): Promise<void> {
-        await reader.cancel(reason);
-      },
-    },
-    { highWaterMark: 0 },
-  );
+class R2Upload implements ObjectUpload {
+  readonly #upload: R2MultipartUpload;
+  readonly #lengths = new PartLengths();
+  readonly #parts: R2UploadedPart[] = [];
+
+  constructor(upload: R2MultipartUpload) {
+    this.#upload = upload;
+  }
+
+  async addPart(bytes: Uint8Array): Promise<void> {
+    const part = this.#lengths.add(bytes.length);
+    try {
+      this.#parts.push(await this.#upload.uploadPart(part, bytes));
+    } catch (error) {
+      throw unavailable(`put of part ${part} of`, this.#upload.key, error);
+    }
+  }
+
+  async complete(): Promise<StoredObject> {
+    this.#lengths.checkComplete();
+    try {
+      const object = stored(await this.#upload.complete(this.#parts));
+      this.#lengths.end();
+      return object;
+    } catch (error) {
+      throw unavailable("completion of", this.#upload.key, error);
+    }
+  }
+
+  async abort(): Promise<void> {
+    // R2 takes a second abort for an error.
+    if (this.#lengths.ended) return;
+    try {
+      await this.#upload.abort();
+      this.#lengths.end();
+    } catch (error) {
+      // Completed after all, by a call whose answer was lost.
+      if (messageOf(error).includes(NO_UPLOAD_ERROR)) return;
+      throw unavailable("abort of the upload of", this.#upload.key, error);
+    }
+  }
 }
 
 export class R2Store implements ObjectStore {
@@ -63,6 +78,24 @@ export class R2Store implements ObjectStore {
       return stored(must(await this.#bucket.put(key, bytes), "a put without condition stores"));
     } catch (error) {
       throw unavailable("put of", key, error);
+    }
+  }
+
+  async putIf(key: string, bytes: Uint8Array, condition: PutCondition): Promise<StoredObject | undefined> {
+    const onlyIf = "etag" in condition ? { etagMatches: condition.etag } : { etagDoesNotMatch: "*" };
+    try {
+      const object = await this.#bucket.put(key, bytes, { onlyIf });
+      return object === null ? undefined : stored(object);
+    } catch (error) {
+      throw unavailable("conditional put of", key, error);
+    }
+  }
+
+  async startUpload(key: string): Promise<ObjectUpload> {
+    try {
+      return new R2Upload(await this.#bucket.createMultipartUpload(key));
+    } catch (error) {
+      throw unavailable("start of an upload of", key, error);
     }
   }
 

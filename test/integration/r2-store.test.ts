@@ -1,10 +1,9 @@
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
-import type { Bindings } from "../../src/store/bindings.ts";
 import { R2Store } from "../../src/store/r2-store.ts";
 import { runObjectStoreContract } from "../contract/object-store.ts";
 
-const { BLOCKS } = env as unknown as Pick<Bindings, "BLOCKS">;
+const { BLOCKS } = env as unknown as { readonly BLOCKS: R2Bucket };
 
 runObjectStoreContract("R2Store", () => new R2Store(BLOCKS));
 
