@@ -107,7 +107,7 @@ describe("shard", () => {
   });
 
   test("cut: a full epoch is flushed at once, appends go on into the next", async () => {
-    const bench = makeBench({ flushBytes: 110_000 });
+    const bench = makeBench({ flushBytes: 125_000 });
     const shard = await bench.make();
     const generator = makeGenerator({ seed: 4 });
     const batches = Array.from({ length: 10 }, () => generator.batch(100));
