@@ -1,9 +1,11 @@
-// OTLP JSON -> OTLP protobuf, the one stored form. The parsed value is walked once and written straight to bytes.
+// OTLP JSON -> OTLP protobuf, the one stored form. Usual bodies go through json-stream.ts; all others are parsed here and
+// the value is walked once and written straight to bytes.
 import type { Limits } from "../model/limits.ts";
 import { AppError, messageOf } from "../util/errors.ts";
 import { findJsonError, hasMoreTokens } from "./json-scan.ts";
 import { FieldWriter, isObject } from "./json-scalars.ts";
 import type { JsonObject, Names } from "./json-scalars.ts";
+import { streamToProtobuf } from "./json-stream.ts";
 import { MESSAGE } from "./schema.ts";
 import {
   ANY_VALUE,
@@ -402,6 +404,12 @@ class Converter extends FieldWriter {
   }
 }
 
+function checkTokens(body: Uint8Array, limits: Limits): void {
+  if (body.length > UNSCANNED_BYTES && hasMoreTokens(body, limits.maxJsonTokens)) {
+    throw new AppError("too_large", `JSON body has more than ${limits.maxJsonTokens} values`);
+  }
+}
+
 /**
  * Parses a JSON body within bounds. Bytes that are not UTF-8 become U+FFFD.
  * @param body neither changed nor retained
@@ -409,9 +417,7 @@ class Converter extends FieldWriter {
  * has more than `limits.maxJsonTokens` tokens
  */
 export function parseJson(body: Uint8Array, limits: Limits): unknown {
-  if (body.length > UNSCANNED_BYTES && hasMoreTokens(body, limits.maxJsonTokens)) {
-    throw new AppError("too_large", `JSON body has more than ${limits.maxJsonTokens} values`);
-  }
+  checkTokens(body, limits);
   try {
     return JSON.parse(new TextDecoder().decode(body));
   } catch (error) {
@@ -434,6 +440,9 @@ export function parseJson(body: Uint8Array, limits: Limits): unknown {
  * `limits.maxJsonTokens` tokens
  */
 export function jsonToProtobuf(body: Uint8Array, limits: Limits): Uint8Array {
+  checkTokens(body, limits);
+  const streamed = streamToProtobuf(body, limits.maxValueDepth);
+  if (streamed !== undefined) return streamed;
   const document = parseJson(body, limits);
   // Protobuf takes 0.4 times the bytes of JSON; a buffer that suffices is not copied while it grows.
   const out = new WireWriter(Math.floor(body.length / 2) + 64);

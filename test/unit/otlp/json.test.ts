@@ -285,7 +285,6 @@ test("jsonToProtobuf: a body above 1 MiB may have maxJsonTokens tokens, not one 
   expect(() => convert(bodyOfTokens(maxJsonTokens + 1), limits)).toThrow(
     expect.objectContaining({ kind: "too_large" }),
   );
-  expect(
-    convert(`[${",1".repeat(2000).slice(1)}]`.replace("[", '{"a":[').replace("]", "]}"), limits),
-  ).toHaveLength(0);
+  // A small body may have any number.
+  expect(convert(`{"list":[${Array(2000).fill(0).join()}]}`, limits)).toHaveLength(0);
 });
