@@ -77,20 +77,20 @@ export class BlockBuilder {
     resource.append(this.#columns.resourceJson(body));
     const name = serviceNameOf(body);
     this.#serviceOfResource.push(service.dictionary.intern(name, 0, name.length));
-    return this.#resourceHeads.push(head.slice()) - 1;
+    return this.#resourceHeads.push(new Uint8Array(head)) - 1;
   }
 
   /** Adds a scope by its head. Returns its index in the block. */
   addScope(head: Uint8Array): number {
     this.#columns.fixed.scope.append(this.#columns.scopeJson(lastOf(head, OWNER_TAG) ?? NO_BYTES));
-    return this.#scopeHeads.push(head.slice()) - 1;
+    return this.#scopeHeads.push(new Uint8Array(head)) - 1;
   }
 
   /** Begins the next trace, greater than the one before: its spans follow in pre-order. `traceId` is copied. */
   async beginTrace(traceId: Uint8Array, spanCount: number, spanBytes: number): Promise<void> {
     assert(traceId.length === TRACE_ID_BYTES, "a trace id has 16 bytes");
     if (this.#rowsInPage > 0 && this.#rowsInPage + spanCount > COLUMN_PAGE_ROWS) await this.#cut();
-    const id = traceId.slice();
+    const id = new Uint8Array(traceId);
     this.#otlp.beginTrace(id, spanCount, spanBytes);
     this.#columns.fixed.traceId.append(id);
     this.#traceIds.append(id, 0, TRACE_ID_BYTES);

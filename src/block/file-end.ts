@@ -128,6 +128,6 @@ export class FileEnd {
   }
 
   #putCopy(bytes: Uint8Array): { offset: number; length: number } {
-    return this.#put(bytes.slice());
+    return this.#put(new Uint8Array(bytes));
   }
 }

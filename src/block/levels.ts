@@ -138,7 +138,7 @@ function viewCodes(page: Uint8Array, at: number, count: number, width: 1 | 2 | 3
   if (width === 2) {
     const start = page.byteOffset + at;
     if (start % 2 === 0) return new Uint16Array(page.buffer, start, count);
-    return new Uint16Array(page.slice(at, at + 2 * count).buffer);
+    return new Uint16Array(new Uint8Array(page.subarray(at, at + 2 * count)).buffer);
   }
   const wide = new Uint32Array(count);
   for (let i = 0, pos = at; i < count; i++, pos += 3) {

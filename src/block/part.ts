@@ -46,7 +46,9 @@ export function decodePart(kind: PartKind, part: Uint8Array): Uint8Array {
   const stored = part.subarray(PART_HEADER_BYTES);
   if (length > PART_BYTES_MAX) throw new AppError("corrupt", `block part: claims ${length} bytes`);
   if (crc32(stored) !== view.getUint32(8, true)) throw new AppError("corrupt", "block part: wrong checksum");
-  if (part[2] !== STORED && part[2] !== ZSTD) throw new AppError("corrupt", "block part: compression");
+  if ((part[2] !== STORED && part[2] !== ZSTD) || part[3] !== 0) {
+    throw new AppError("corrupt", "block part: compression");
+  }
   const body = part[2] === ZSTD ? inflate(stored, length) : stored;
   if (body.length !== length) throw new AppError("corrupt", "block part: wrong length");
   return body;
