@@ -85,9 +85,23 @@ export function decompress(codec: Codec, bytes: Uint8Array, maxBytes: number): U
   }
 }
 
-/** Compresses with zstd at `level` (1-19). The result owns its buffer. */
+// Input from which the compressed form might pass 40 KiB: zstd adds at most 1/256 and a few bytes.
+const ZSTD_ONE_STEP_BYTES = 40_000;
+
+// The header of a block of no bytes (a raw one) that is its frame's last. RFC 8878, 3.1.1.2.
+const ZSTD_LAST_BLOCK = Uint8Array.of(1, 0, 0);
+
+/**
+ * Compresses with zstd at `level` (1-19). The result owns its buffer.
+ *
+ * workerd (1.20261102) fails with "Unexpected end of file" when what ends a frame does not fit its first 40 KiB of output.
+ * So a longer input is only flushed, which it does well at any length, and the frame ended by hand.
+ */
 export function compressZstd(bytes: Uint8Array, level: number): Uint8Array {
-  return exactBytes(zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: level } }));
+  const params = { [constants.ZSTD_c_compressionLevel]: level };
+  if (bytes.length <= ZSTD_ONE_STEP_BYTES) return exactBytes(zstdCompressSync(bytes, { params }));
+  const flushed = zstdCompressSync(bytes, { params, finishFlush: constants.ZSTD_e_flush });
+  return concatBytes([flushed, ZSTD_LAST_BLOCK]);
 }
 
 /** CRC-32 (polynomial 0x04C11DB7, as in gzip and Parquet) of `bytes`, unsigned. */

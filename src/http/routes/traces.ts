@@ -5,6 +5,7 @@ import { findTrace, type FoundTrace } from "../../query/find-trace.ts";
 import { failureText, traceBody } from "../../query/trace-body.ts";
 import { AppError } from "../../util/errors.ts";
 import { traceHash } from "../../util/hash.ts";
+import { logError } from "../../util/log.ts";
 import { compressible } from "../compress.ts";
 import type { AppDeps } from "../deps.ts";
 import { readTraceParams } from "../trace-params.ts";
@@ -37,6 +38,7 @@ async function traceById(c: Context, deps: AppDeps, id: string, version: Version
   }
   const shard = deps.shardOf(SINGLE_TENANT, traceHash(traceId));
   const found = await findTrace({ limits: deps.limits, objects: deps.objects, shard }, query, request.signal);
+  for (const failure of found.failures) logError("part of a trace could not be read", { ...failure });
   const sources = { "rubato-sources": `live=${found.liveSpans}, blocks=${found.blocks}` };
   const refused = version === 1 ? refusal(found, sources) : undefined;
   if (refused !== undefined) return refused;
