@@ -1,6 +1,8 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
+import { s3Variables } from "./s3/setup.ts";
+
 export default defineConfig({
   test: {
     projects: [
@@ -20,6 +22,30 @@ export default defineConfig({
           }),
         ],
         test: { name: "workerd", include: ["test/integration/**/*.test.ts"], testTimeout: 60_000 },
+      },
+      {
+        test: {
+          name: "s3",
+          environment: "node",
+          include: ["test/s3/**/*.test.ts"],
+          globalSetup: "./test/s3/setup.ts",
+          testTimeout: 60_000,
+        },
+      },
+      {
+        plugins: [
+          cloudflareTest(({ inject }) => ({
+            main: "./test/integration/worker.ts",
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: { bindings: s3Variables(inject("s3")) },
+          })),
+        ],
+        test: {
+          name: "s3-workerd",
+          include: ["test/s3-workerd/**/*.test.ts"],
+          globalSetup: "./test/s3/setup.ts",
+          testTimeout: 60_000,
+        },
       },
       {
         test: {
