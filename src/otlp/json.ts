@@ -404,12 +404,6 @@ class Converter extends FieldWriter {
   }
 }
 
-function checkTokens(body: Uint8Array, limits: Limits): void {
-  if (body.length > UNSCANNED_BYTES && hasMoreTokens(body, limits.maxJsonTokens)) {
-    throw new AppError("too_large", `JSON body has more than ${limits.maxJsonTokens} values`);
-  }
-}
-
 /**
  * Parses a JSON body within bounds. Bytes that are not UTF-8 become U+FFFD.
  * @param body neither changed nor retained
@@ -417,7 +411,9 @@ function checkTokens(body: Uint8Array, limits: Limits): void {
  * has more than `limits.maxJsonTokens` tokens
  */
 export function parseJson(body: Uint8Array, limits: Limits): unknown {
-  checkTokens(body, limits);
+  if (body.length > UNSCANNED_BYTES && hasMoreTokens(body, limits.maxJsonTokens)) {
+    throw new AppError("too_large", `JSON body has more than ${limits.maxJsonTokens} values`);
+  }
   try {
     return JSON.parse(new TextDecoder().decode(body));
   } catch (error) {
@@ -437,10 +433,9 @@ export function parseJson(body: Uint8Array, limits: Limits): unknown {
  * @returns an array that owns its buffer
  * @throws AppError `invalid_argument` naming the JSON path of a value that does not fit (or is nested deeper than
  * `limits.maxValueDepth`), or the byte where the JSON is malformed; `too_large` when a body above 1 MiB has more than
- * `limits.maxJsonTokens` tokens
+ * `limits.maxJsonTokens` tokens and is not of the usual form, which is converted without a heap of values
  */
 export function jsonToProtobuf(body: Uint8Array, limits: Limits): Uint8Array {
-  checkTokens(body, limits);
   const streamed = streamToProtobuf(body, limits.maxValueDepth);
   if (streamed !== undefined) return streamed;
   const document = parseJson(body, limits);

@@ -141,6 +141,10 @@ const KIND_TAG = tagOf(SPAN.kind, VARINT);
 const START_TAG = tagOf(SPAN.startTimeUnixNano, FIXED64);
 const END_TAG = tagOf(SPAN.endTimeUnixNano, FIXED64);
 
+const LONG = 128;
+/** Of a byte: whether the tag goes on, and its wire type. */
+const LONG_OR_WIRE_TYPE = LONG | 7;
+
 /** The low 32 bits of the varint at `pos`, of at most 10 bytes, as protobuf reads an int32. */
 function readInt32(bytes: Uint8Array, pos: number): number {
   let value = 0;
@@ -169,29 +173,55 @@ export function readSpanIds(bytes: Uint8Array, start: number, end: number): Span
     startTimeAt: -1,
     endTimeAt: -1,
   };
-  const reader = new WireReader(bytes, start);
-  while (reader.pos < end) {
-    const tag = reader.tag(end);
-    if ((tag & 7) !== LENGTH) {
-      const at = reader.pos;
-      reader.skip(tag, end);
-      if (tag === KIND_TAG) ids.kind = readInt32(bytes, at);
-      else if (tag === START_TAG) ids.startTimeAt = at;
-      else if (tag === END_TAG) ids.endTimeAt = at;
-      continue;
+  let pos = start;
+  while (pos < end) {
+    const tag = bytes[pos] ?? 0;
+    const next = pos + 1 < end ? (bytes[pos + 1] ?? 0) : LONG;
+    const kind = tag & LONG_OR_WIRE_TYPE;
+    // Nearly all fields have a tag of one byte and a length below 128: read in place, the rest by the reader.
+    if (kind === LENGTH && next < LONG) {
+      if (tag <= PARENT_SPAN_ID_TAG) setId(ids, tag, pos + 2, next);
+      pos += 2 + next;
+    } else if (kind === VARINT && next < LONG) {
+      if (tag === KIND_TAG) ids.kind = next;
+      pos += 2;
+    } else if (kind === FIXED64) {
+      if (tag === START_TAG) ids.startTimeAt = pos + 1;
+      else if (tag === END_TAG) ids.endTimeAt = pos + 1;
+      pos += 9;
+    } else {
+      pos = readOther(ids, new WireReader(bytes, pos), end);
     }
-    const length = reader.length(end);
-    if (tag === TRACE_ID_TAG) {
-      ids.traceIdAt = reader.pos;
-      ids.traceIdLength = length;
-    } else if (tag === SPAN_ID_TAG) {
-      ids.spanIdAt = reader.pos;
-      ids.spanIdLength = length;
-    } else if (tag === PARENT_SPAN_ID_TAG) {
-      ids.parentSpanIdAt = reader.pos;
-      ids.parentSpanIdLength = length;
-    }
-    reader.pos += length;
+    if (pos > end) throw malformed("field cut short", start);
   }
   return ids;
+}
+
+function setId(ids: SpanIds, tag: number, at: number, length: number): void {
+  if (tag === TRACE_ID_TAG) {
+    ids.traceIdAt = at;
+    ids.traceIdLength = length;
+  } else if (tag === SPAN_ID_TAG) {
+    ids.spanIdAt = at;
+    ids.spanIdLength = length;
+  } else if (tag === PARENT_SPAN_ID_TAG) {
+    ids.parentSpanIdAt = at;
+    ids.parentSpanIdLength = length;
+  }
+}
+
+/** Reads the field at the reader in any form. Returns the position behind it. */
+function readOther(ids: SpanIds, reader: WireReader, end: number): number {
+  const tag = reader.tag(end);
+  const at = reader.pos;
+  if ((tag & 7) === LENGTH) {
+    const length = reader.length(end);
+    setId(ids, tag, reader.pos, length);
+    return reader.pos + length;
+  }
+  reader.skip(tag, end);
+  if (tag === KIND_TAG) ids.kind = readInt32(reader.bytes, at);
+  else if (tag === START_TAG) ids.startTimeAt = at;
+  else if (tag === END_TAG) ids.endTimeAt = at;
+  return reader.pos;
 }
