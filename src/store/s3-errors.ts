@@ -16,6 +16,8 @@ export interface S3Failure {
 const ADVICE: ReadonlyMap<string, string> = new Map([
   ["SignatureDoesNotMatch", "check S3_SECRET_ACCESS_KEY and S3_REGION"],
   ["InvalidAccessKeyId", "check S3_ACCESS_KEY_ID"],
+  // versitygw's word for it.
+  ["XAdminUserNotFound", "check S3_ACCESS_KEY_ID"],
   ["InvalidToken", "check S3_SESSION_TOKEN"],
   ["ExpiredToken", "S3_SESSION_TOKEN has expired"],
   ["AuthorizationHeaderMalformed", "check S3_REGION"],
