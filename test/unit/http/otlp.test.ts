@@ -61,7 +61,7 @@ const JSON_HEADERS = { "content-type": JSON_TYPE };
 
 async function statusOf(response: Response) {
   if (response.headers.get("content-type") === JSON_TYPE) {
-    return (await response.json()) as { code: number; message: string };
+    return response.json<{ code: number; message: string }>();
   }
   const { code, message } = fromBinary(StatusSchema, new Uint8Array(await response.arrayBuffer()));
   return { code, message };
@@ -148,9 +148,9 @@ describe("POST /v1/traces: invalid spans", () => {
     const server = makeServer();
     const response = await server.post(jsonBody(bad[0]!, jsonSpan(), bad[1]!, bad[2]!), JSON_HEADERS);
     expect(response.status).toBe(200);
-    const { partialSuccess } = (await response.json()) as {
+    const { partialSuccess } = await response.json<{
       partialSuccess: { rejectedSpans: string; errorMessage: string };
-    };
+    }>();
     expect(Number(partialSuccess.rejectedSpans)).toBe(3);
     expect(partialSuccess.errorMessage).toMatch(/\b2\b.*trace/);
     expect(partialSuccess.errorMessage).toMatch(/\b1\b.*span/);

@@ -47,7 +47,7 @@ describe("keys", () => {
 
   test("a shard's name is read back", () => {
     expect(parseShardName(shardName("team-a", 12))).toEqual({ tenant: "team-a", shard: 12 });
-    expect(() => parseShardName("../etc/0")).toThrow();
-    expect(() => parseShardName("x")).toThrow();
+    expect(() => parseShardName("../etc/0")).toThrow("a shard's name");
+    expect(() => parseShardName("x")).toThrow("a shard's name");
   });
 });
