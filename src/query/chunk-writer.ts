@@ -3,13 +3,18 @@
 /** Bytes from which a chunk is handed over. */
 export const CHUNK_BYTES = 64 * 1024;
 
-// Between two looks at the length at most one chunk's worth is copied, and a few tags and lengths.
-const BUFFER_BYTES = 2 * CHUNK_BYTES + 1024;
+// A chunk that is nearly full still takes tags and lengths: a few bytes per message that is opened.
+const SLACK_BYTES = 256;
 
-/** Writes protobuf. The caller takes the chunk whenever `length` reaches CHUNK_BYTES. */
+/** Writes protobuf. The caller takes the chunk when `room` is used up, before it copies more. */
 export class ChunkWriter {
-  #bytes = new Uint8Array(BUFFER_BYTES);
+  #bytes = new Uint8Array(CHUNK_BYTES + SLACK_BYTES);
   #length = 0;
+
+  /** Bytes that may be copied before the next `take`; 0 or less when the chunk is full. */
+  get room(): number {
+    return CHUNK_BYTES - this.#length;
+  }
 
   get length(): number {
     return this.#length;
@@ -18,7 +23,7 @@ export class ChunkWriter {
   /** What was written since the last call; the buffer is the caller's. */
   take(): Uint8Array<ArrayBuffer> {
     const chunk = this.#bytes.subarray(0, this.#length);
-    this.#bytes = new Uint8Array(BUFFER_BYTES);
+    this.#bytes = new Uint8Array(CHUNK_BYTES + SLACK_BYTES);
     this.#length = 0;
     return chunk;
   }
@@ -36,7 +41,7 @@ export class ChunkWriter {
     this.#bytes[this.#length++] = rest;
   }
 
-  /** Copies [start, end), at most CHUNK_BYTES. */
+  /** Copies [start, end), at most `room` bytes. */
   copy(bytes: Uint8Array, start: number, end: number): void {
     this.#bytes.set(bytes.subarray(start, end), this.#length);
     this.#length += end - start;

@@ -7,7 +7,7 @@ import { ChunkWriter } from "./chunk-writer.ts";
 import type { FoundTrace } from "./find-trace.ts";
 import { varintBytes } from "./record-layout.ts";
 import { writeJson } from "./write-json.ts";
-import { writeProtobuf } from "./write-protobuf.ts";
+import { copied, writeProtobuf } from "./write-protobuf.ts";
 
 export interface BodyFormat {
   /** 1: the Trace itself. 2: TraceByIDResponse. */
@@ -77,7 +77,7 @@ const STATUS_TAG = tagOf(3, VARINT);
 const PARTIAL = 1;
 const MESSAGE_TAG = tagOf(4, LENGTH);
 
-function writeTail(found: FoundTrace, out: ChunkWriter): void {
+function* writeTail(found: FoundTrace, out: ChunkWriter): Chunks {
   const { inspectedBytes } = found;
   out.byte(METRICS_TAG);
   out.varint(inspectedBytes === 0 ? 0 : 1 + varintLength(inspectedBytes));
@@ -91,7 +91,7 @@ function writeTail(found: FoundTrace, out: ChunkWriter): void {
   out.byte(PARTIAL);
   out.byte(MESSAGE_TAG);
   out.varint(message.length);
-  out.copy(message, 0, message.length);
+  yield* copied(out, message, 0, message.length);
 }
 
 function varintLength(value: number): number {
@@ -105,7 +105,7 @@ function* protobufChunks(found: FoundTrace, format: BodyFormat): Chunks {
     out.varint(found.trace.protobufBytes());
   }
   yield* writeProtobuf(found.trace, out);
-  if (format.version === 2) writeTail(found, out);
+  if (format.version === 2) yield* writeTail(found, out);
   if (out.length > 0) yield out.take();
 }
 

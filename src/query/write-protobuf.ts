@@ -1,6 +1,6 @@
 // A merged trace as the Trace message: byte ranges are copied, only what changed gets a new length.
 import { LENGTH, RESOURCE_SPANS, SCOPE_SPANS, tagOf } from "../otlp/wire.ts";
-import { CHUNK_BYTES, type ChunkWriter } from "./chunk-writer.ts";
+import type { ChunkWriter } from "./chunk-writer.ts";
 import { RESOURCE_SPANS_TAG, type MergedTrace } from "./merged-trace.ts";
 import {
   DROPPED,
@@ -20,12 +20,16 @@ const SPANS_TAG = tagOf(SCOPE_SPANS.spans, LENGTH);
 
 type Chunks = Generator<Uint8Array<ArrayBuffer>>;
 
-/** Copies a range of any length, chunk by chunk. */
-function* copied(out: ChunkWriter, bytes: Uint8Array, start: number, end: number): Chunks {
-  for (let at = start; at < end; at += CHUNK_BYTES) {
-    out.copy(bytes, at, Math.min(end, at + CHUNK_BYTES));
-    if (out.length >= CHUNK_BYTES) yield out.take();
+/** Copies a range of any length, chunk by chunk. Leaves room for tags and lengths. */
+export function* copied(out: ChunkWriter, bytes: Uint8Array, start: number, end: number): Chunks {
+  let at = start;
+  while (at < end) {
+    if (out.room <= 0) yield out.take();
+    const length = Math.min(end - at, out.room);
+    out.copy(bytes, at, at + length);
+    at += length;
   }
+  if (out.room <= 0) yield out.take();
 }
 
 class RecordWriter {
@@ -64,13 +68,12 @@ class RecordWriter {
     for (let index = scope.firstSpan; index < scope.endSpan; index++) {
       const span = layout.span(index, this.#span);
       // What stands between spans, and spans that stay as they are, is copied in one go.
-      if (span.newBody === VERBATIM && span.end - pos <= CHUNK_BYTES) out.copy(bytes, pos, span.end);
+      if (span.newBody === VERBATIM && span.end - pos < out.room) out.copy(bytes, pos, span.end);
       else {
         yield* copied(out, bytes, pos, span.field);
         if (span.newBody !== DROPPED) yield* this.#changedSpan(bytes, span);
       }
       pos = span.end;
-      if (out.length >= CHUNK_BYTES) yield out.take();
     }
     yield* copied(out, bytes, pos, scope.end);
   }
