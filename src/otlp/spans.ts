@@ -1,6 +1,16 @@
 // Reading valid TracesData span by span, as byte ranges.
 import { concatBytes } from "../util/bytes.ts";
-import { FIXED64, LENGTH, RESOURCE_SPANS, SPAN, TRACES_DATA, VARINT, WireReader, tagOf } from "./wire.ts";
+import {
+  FIXED64,
+  LENGTH,
+  RESOURCE_SPANS,
+  SPAN,
+  TRACES_DATA,
+  VARINT,
+  WireReader,
+  malformed,
+  tagOf,
+} from "./wire.ts";
 
 /** The body of a message, without its tag and length: offsets into the caller's array, half-open [start, end). */
 export interface SpanRange {

@@ -131,6 +131,15 @@ test.for([
   ).toBe(1);
 });
 
+test("walkBatch: values side by side do not add up to depth", () => {
+  const siblings = Array.from({ length: 200 }, () => field(1, field(5, field(1, [0x0a, 0]))));
+  expect(walk(withSpanBytes(attribute(field(5, ...siblings)))).spanCount).toBe(1);
+  const attributes = Array.from({ length: 200 }, () =>
+    field(1, field(1, [107]), field(2, field(5, field(1, [0x0a, 0])))),
+  );
+  expect(walk(field(1, field(1, ...attributes))).spanCount).toBe(0);
+});
+
 test("walkBatch: a depth bomb of 100,000 levels is refused at the limit", () => {
   // Length prefixes only: each level claims all the rest.
   const levels = 100_000;
