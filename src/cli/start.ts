@@ -1,6 +1,7 @@
 // `npm start`: the server on this machine, until it is told to stop.
 import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
+import { S3_VARIABLES } from "../model/s3-config.ts";
 import { type Server, StartError, startServer } from "./server.ts";
 
 const DEFAULT_PORT = 8787;
@@ -59,7 +60,7 @@ function stopOnSignals(server: Server): void {
 
 const env = process.env;
 // Variables of the Worker that may be set for a run without editing wrangler.toml.
-const PASSED_ON = ["FLUSH_AGE_SECONDS", "FLUSH_BYTES", "MAX_TRACE_BYTES"];
+const PASSED_ON = ["FLUSH_AGE_SECONDS", "FLUSH_BYTES", "MAX_TRACE_BYTES", ...S3_VARIABLES];
 
 try {
   const dataDir = resolve(env["RUBATO_DATA"] ?? ".rubato");

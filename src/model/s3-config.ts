@@ -28,7 +28,9 @@ export interface S3Config {
   readonly addressing: S3Addressing;
 }
 
-const ALL: readonly (keyof S3Variables)[] = [
+/** All of them, for those who pass them on. */
+export const S3_VARIABLES: readonly (keyof S3Variables)[] = [
+  "S3_ENDPOINT",
   "S3_BUCKET",
   "S3_REGION",
   "S3_ACCESS_KEY_ID",
@@ -82,7 +84,7 @@ export function readS3Config(variables: S3Variables): S3Config | undefined {
   const endpoint = variables.S3_ENDPOINT;
   if (endpoint === undefined || endpoint === "") {
     // Half a configuration would silently write the blocks to another bucket than the one meant.
-    const set = ALL.find((name) => (variables[name] ?? "") !== "");
+    const set = S3_VARIABLES.find((name) => (variables[name] ?? "") !== "");
     if (set !== undefined) throw wrong(set, "is set, but S3_ENDPOINT is not");
     return undefined;
   }

@@ -68,7 +68,7 @@ export class S3Store implements ObjectStore {
 
   async put(key: string, bytes: Uint8Array): Promise<StoredObject> {
     const response = await this.#client.ask(`put of ${key}`, { method: "PUT", key, body: bytes });
-    await drop(response);
+    drop(response);
     return storedAs(key, response.headers.get("etag"), bytes.length);
   }
 
@@ -80,7 +80,7 @@ export class S3Store implements ObjectStore {
       "etag" in condition ? { "if-match": `"${condition.etag}"` } : { "if-none-match": "*" };
     const response = await this.#client.send(what, { method: "PUT", key, headers, body: bytes });
     if (response.status === 200) {
-      await drop(response);
+      drop(response);
       return storedAs(key, response.headers.get("etag"), bytes.length);
     }
     const failure = await this.#client.failure(what, response);
@@ -110,7 +110,7 @@ export class S3Store implements ObjectStore {
       if (response.status === 206) checkContentRange(key, response.headers.get("content-range"), range);
       else checkWholeObject(key, response.headers.get("content-length"), range);
     } catch (error) {
-      await drop(response);
+      drop(response);
       throw error;
     }
     if (response.body === null) throw new AppError("corrupt", `object ${key} gave no bytes`);

@@ -27,7 +27,7 @@ class S3Upload implements ObjectUpload {
     const what = `put of part ${part} of ${this.#key}`;
     const query = { partNumber: String(part), uploadId: this.#uploadId };
     const response = await this.#client.ask(what, { method: "PUT", key: this.#key, query, body: bytes });
-    await drop(response);
+    drop(response);
     const etag = response.headers.get("etag");
     if (etag === null) throw new AppError("unavailable", `${what}: answer without etag`);
     this.#etags.push(etag);

@@ -57,7 +57,7 @@ async function binary(): Promise<string> {
     await rename(join(build, "versitygw"), BINARY);
   } catch (error) {
     throw new Error(
-      `the S3 tests need versitygw ${VERSION}, and "go install ${MODULE}@${VERSION}" failed. Install Go 1.26 or ` +
+      `the S3 tests need versitygw ${VERSION}, and "go install ${MODULE}@${VERSION}" failed. Install Go 1.25 or ` +
         `newer, or set RUBATO_S3_SERVER to the path of a versitygw program`,
       { cause: error },
     );
