@@ -14,9 +14,10 @@ export { TraceShard } from "../durable-objects/index.ts";
 let app: Hono | undefined;
 
 function appFor(bindings: Bindings): Hono {
-  const { limits } = readConfig(bindings);
+  const { limits, corsAllowedOrigins } = readConfig(bindings);
   return createApp({
     limits,
+    corsAllowedOrigins,
     clock: systemClock,
     objects: objectStoreFor(bindings),
     shardOf: (tenant) => bindings.TRACE_SHARD.getByName(shardName(tenant, 0)),

@@ -11,10 +11,14 @@ export interface Variables {
   readonly FLUSH_BYTES?: string;
   /** Inflated bytes up to which a trace is answered whole. */
   readonly MAX_TRACE_BYTES?: string;
+  /** Origins whose pages may send spans, separated by commas; `*` (the default) is all, `none` is none. */
+  readonly CORS_ALLOWED_ORIGINS?: string;
 }
 
 export interface Config {
   readonly limits: Limits;
+  /** Origins whose pages may send spans; `*` is all. */
+  readonly corsAllowedOrigins: readonly string[];
 }
 
 const MIB = 1024 * 1024;
@@ -36,9 +40,25 @@ function numberVar(name: string, text: string | undefined, fallback: number, ran
   return value;
 }
 
+/** A browser's origins: scheme, host and port, nothing behind them. */
+function originsVar(name: string, text: string | undefined): readonly string[] {
+  if (text === undefined || text === "") return ["*"];
+  if (text.trim() === "none") return [];
+  const origins = text.split(",").map((origin) => origin.trim());
+  for (const origin of origins) {
+    if (origin !== "*" && (!URL.canParse(origin) || new URL(origin).origin !== origin)) {
+      throw new AppError(
+        "internal",
+        `variable ${name} must be *, none or origins like https://example.com separated by commas, not "${origin}"`,
+      );
+    }
+  }
+  return origins;
+}
+
 /**
  * Reads the variables over the defaults.
- * @throws AppError `internal` that names the variable and its range
+ * @throws AppError `internal` that names the variable and what it may be
  */
 export function readConfig(variables: Variables): Config {
   const { flushAgeMs, flushBytes, maxTraceBytes } = DEFAULT_LIMITS;
@@ -47,6 +67,7 @@ export function readConfig(variables: Variables): Config {
     max: 86_400,
   });
   return {
+    corsAllowedOrigins: originsVar("CORS_ALLOWED_ORIGINS", variables.CORS_ALLOWED_ORIGINS),
     limits: {
       ...DEFAULT_LIMITS,
       flushAgeMs: Math.round(ageSeconds * 1000),

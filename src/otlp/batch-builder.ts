@@ -9,6 +9,8 @@ const SPAN_TAG = tagOf(SCOPE_SPANS.spans, LENGTH);
 const SPAN_ROOM = 2;
 const START_BYTES_MAX = 1 << 20;
 const RESOURCE_BYTES = 256;
+/** Spans refused one by one; more is no batch of spans. An empty one is a byte of Thrift: 32 MiB hold 32 million. */
+const REFUSED_MAX = 1_000_000;
 
 /** What a converter made of a body. */
 export interface Converted {
@@ -31,8 +33,8 @@ interface Scope {
 
 interface Resource {
   /** Where its fields lie in `#resourceBytes`. */
-  readonly start: number;
-  readonly end: number;
+  start: number;
+  end: number;
   readonly scopes: Scope[];
   /** Bytes of the ResourceSpans; known in the end. */
   length: number;
@@ -48,10 +50,10 @@ function fieldLength(length: number): number {
  * first appearance, below it each scope once.
  */
 export class BatchBuilder {
+  /** Throws AppError `too_large` when the spans grow beyond what a body may have. */
   readonly out: WireWriter;
   refusedSpans = 0;
   firstRefusal: string | undefined;
-  readonly #maxBytes: number;
   /** All resources in one buffer: a hostile batch names another one in each of 400,000 spans. */
   readonly #resourceBytes = new WireWriter(RESOURCE_BYTES);
   readonly #resources: Resource[] = [];
@@ -66,16 +68,30 @@ export class BatchBuilder {
 
   /** @param bodyBytes length of the body that is converted, from which the size of the result is guessed */
   constructor(bodyBytes: number, limits: Limits) {
-    this.#maxBytes = limits.maxBodyBytes;
-    this.out = new WireWriter(Math.min(bodyBytes, START_BYTES_MAX) + 256);
+    this.out = new WireWriter(Math.min(bodyBytes, START_BYTES_MAX) + 256, limits.maxBodyBytes);
+  }
+
+  /** A resource that is filled later, with `fillResource`: its spans may come first. Returns its id. */
+  reserveResource(): number {
+    this.#resources.push({ start: 0, end: 0, scopes: [], length: 0 });
+    return this.#resources.length - 1;
+  }
+
+  /** Gives a reserved resource the attributes that `write` writes (fields of Resource). */
+  fillResource(resource: number, write: (out: WireWriter) => void): void {
+    const start = this.#resourceBytes.length;
+    write(this.#resourceBytes);
+    const reserved = this.#resources[resource];
+    if (reserved === undefined) return;
+    reserved.start = start;
+    reserved.end = this.#resourceBytes.length;
   }
 
   /** A resource of the attributes that `write` writes (fields of Resource). Returns its id. */
   addResource(write: (out: WireWriter) => void): number {
-    const start = this.#resourceBytes.length;
-    write(this.#resourceBytes);
-    this.#resources.push({ start, end: this.#resourceBytes.length, scopes: [], length: 0 });
-    return this.#resources.length - 1;
+    const resource = this.reserveResource();
+    this.fillResource(resource, write);
+    return resource;
   }
 
   /** The id of the scope of this name and version below `resource`. Ask when a span is about to end with it. */
@@ -102,31 +118,37 @@ export class BatchBuilder {
     this.#spanBody = this.out.open(SPAN_TAG, SPAN_ROOM);
   }
 
-  /**
-   * Ends the span and puts it below `scope`.
-   * @throws AppError `too_large` when the spans have grown beyond what a body may have
-   */
+  /** Ends the span and puts it below `scope`. */
   end(scope: number): void {
     this.out.close(this.#spanBody, SPAN_ROOM);
-    if (this.out.length > this.#maxBytes) {
-      throw new AppError("too_large", `spans take more than ${this.#maxBytes} bytes as OTLP`);
-    }
     if (scope === this.#lastScope) return;
     this.#lastScope = scope;
     this.#scopes[scope]?.runs.push(this.#runStarts.length);
     this.#runStarts.push(this.#spanStart);
   }
 
-  /** Takes back the span that was begun and counts it as refused. `where` and `why` are joined only for the first. */
-  refuse(where: string | number, why: string): void {
+  /**
+   * Takes back the span that was begun and counts it as refused. `why` begins with the place within the span
+   * (`.traceId: ...`) or with a colon.
+   */
+  refuse(index: number, why: string): void {
     this.out.rewind(this.#spanStart);
-    this.refuseUnbegun(where, why);
+    this.refuseUnbegun(index, why);
   }
 
-  /** Counts a span that was not begun as refused. */
-  refuseUnbegun(where: string | number, why: string): void {
+  /**
+   * Counts a span that was not begun as refused.
+   * @throws AppError `invalid_argument` past a million
+   */
+  refuseUnbegun(index: number, why: string): void {
     this.refusedSpans++;
-    this.firstRefusal ??= `${typeof where === "number" ? `[${where}]` : where}: ${why}`;
+    this.firstRefusal ??= `[${index}]${why}`;
+    if (this.refusedSpans > REFUSED_MAX) {
+      throw new AppError(
+        "invalid_argument",
+        `more than ${REFUSED_MAX} spans refused, the first: ${this.firstRefusal}`,
+      );
+    }
   }
 
   finish(): Converted {

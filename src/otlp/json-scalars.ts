@@ -17,7 +17,7 @@ export function isObject(value: unknown): value is JsonObject {
 
 /** What a JSON value is, for an error that must not quote it. */
 export function nameOf(value: unknown): string {
-  if (value === null) return "null";
+  if (value === null || value === undefined) return String(value);
   if (Array.isArray(value)) return "an array";
   return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }

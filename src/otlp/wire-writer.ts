@@ -1,5 +1,6 @@
 // Protobuf's wire format, written into one growing buffer.
 import { assert } from "../util/assert.ts";
+import { AppError } from "../util/errors.ts";
 import { hexDigit } from "../util/hex.ts";
 import { ANY_VALUE, KEY_VALUE, LENGTH, tagOf } from "./wire.ts";
 
@@ -35,8 +36,12 @@ export class WireWriter {
   #pos = 0;
   readonly #encoder = new TextEncoder();
 
-  constructor(capacity: number) {
+  readonly #maxBytes: number;
+
+  /** @param maxBytes more is an AppError `too_large`: a body of lists of nothing grows eightfold */
+  constructor(capacity: number, maxBytes: number = Number.POSITIVE_INFINITY) {
     assert(capacity > 0, "a writer has room to double");
+    this.#maxBytes = maxBytes;
     this.#bytes = new Uint8Array(capacity);
     this.#view = new DataView(this.#bytes.buffer);
   }
@@ -219,6 +224,64 @@ export class WireWriter {
     this.close(body, room);
   }
 
+  /** As `stringAttribute`, of the UTF-8 in `bytes` [key[0], key[1]) and [value[0], value[1]). */
+  textAttribute(
+    tag: number,
+    bytes: Uint8Array,
+    key: readonly [start: number, end: number],
+    value: readonly [start: number, end: number],
+  ): void {
+    const length = key[1] - key[0] + value[1] - value[0];
+    if (tag < 128 && length <= SHORT_ATTRIBUTE_CHARS) {
+      this.#need(8 + length);
+      if (this.#shortText(tag, bytes, key, value)) return;
+    }
+    const room = varintLength(length + 6);
+    const body = this.open(tag, room);
+    this.text(KEY_TAG, bytes, key[0], key[1]);
+    const inner = this.open(VALUE_TAG, room);
+    this.text(STRING_VALUE_TAG, bytes, value[0], value[1]);
+    this.close(inner, room);
+    this.close(body, room);
+  }
+
+  /** Writes the attribute when all of it is ASCII; otherwise nothing. */
+  #shortText(
+    tag: number,
+    bytes: Uint8Array,
+    key: readonly [start: number, end: number],
+    value: readonly [start: number, end: number],
+  ): boolean {
+    const out = this.#bytes;
+    const keyEnd = key[1];
+    const valueEnd = value[1];
+    const keyLength = keyEnd - key[0];
+    const valueLength = valueEnd - value[0];
+    let pos = this.#pos;
+    out[pos++] = tag;
+    out[pos++] = keyLength + valueLength + 6;
+    out[pos++] = KEY_TAG;
+    out[pos++] = keyLength;
+    let all = 0;
+    for (let i = key[0]; i < keyEnd; i++) {
+      const byte = bytes[i] ?? 0;
+      all |= byte;
+      out[pos++] = byte;
+    }
+    out[pos++] = VALUE_TAG;
+    out[pos++] = valueLength + 2;
+    out[pos++] = STRING_VALUE_TAG;
+    out[pos++] = valueLength;
+    for (let i = value[0]; i < valueEnd; i++) {
+      const byte = bytes[i] ?? 0;
+      all |= byte;
+      out[pos++] = byte;
+    }
+    if (all > 127) return false;
+    this.#pos = pos;
+    return true;
+  }
+
   /** Writes the attribute when all of it is ASCII; otherwise nothing. */
   #shortAttribute(tag: number, key: string, value: string): boolean {
     const bytes = this.#bytes;
@@ -316,7 +379,9 @@ export class WireWriter {
   }
 
   #grow(count: number): void {
-    const grown = new Uint8Array(Math.max(2 * this.#bytes.length, this.#pos + count));
+    const needed = this.#pos + count;
+    if (needed > this.#maxBytes) throw new AppError("too_large", `more than ${this.#maxBytes} bytes as OTLP`);
+    const grown = new Uint8Array(Math.max(needed, Math.min(2 * this.#bytes.length, this.#maxBytes)));
     grown.set(this.#bytes.subarray(0, this.#pos));
     this.#bytes = grown;
     this.#view = new DataView(grown.buffer);

@@ -4,3 +4,8 @@
 export function logError(message: string, fields: Readonly<Record<string, string | number>> = {}): void {
   console.error(JSON.stringify({ level: "error", message, ...fields }));
 }
+
+/** Tells the operator of something that is wrong with what others send. */
+export function logWarning(message: string, fields: Readonly<Record<string, string | number>> = {}): void {
+  console.warn(JSON.stringify({ level: "warning", message, ...fields }));
+}

@@ -35,6 +35,7 @@ const KINDS = [undefined, undefined, "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]
 function textOf(value: AnyValue | undefined): string {
   const held = value?.value;
   if (held?.case === "arrayValue") return JSON.stringify(held.value.values.map(textOf));
+  if (held?.case === "bytesValue" || held?.case === "kvlistValue") throw new Error("the generator has none");
   return String(held?.value ?? "");
 }
 

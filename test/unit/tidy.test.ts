@@ -9,6 +9,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/util", "migrations"],
   ["src/model"],
   ["src/otlp"],
+  ["src/zipkin", "src/jaeger"],
   ["src/segment", "src/block"],
   ["src/store"],
   ["src/ingest", "src/query", "src/shard"],

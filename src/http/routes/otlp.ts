@@ -8,20 +8,24 @@ import { describeRejected, encodeExportResponse, encodeStatus } from "../../otlp
 import { AppError } from "../../util/errors.ts";
 import type { AppDeps } from "../deps.ts";
 import { httpError, retryAfterHeader } from "../errors.ts";
+import { mediaTypeOf } from "../media-type.ts";
 
 const CONTENT_TYPES: Readonly<Record<OtlpFormat, string>> = {
   protobuf: "application/x-protobuf",
   json: "application/json",
 };
 
-/** The format that a Content-Type names, whatever its parameters; undefined when it is neither. */
+/**
+ * The format that a Content-Type names; undefined when it is neither. Text is taken as JSON: it is the only type with
+ * which `navigator.sendBeacon` reaches another origin, since a beacon's preflight demands credentials.
+ */
 function formatOf(contentType: string | null): OtlpFormat | undefined {
-  const [mediaType = ""] = (contentType ?? "").split(";");
-  switch (mediaType.trim().toLowerCase()) {
+  switch (mediaTypeOf(contentType)) {
     case "application/x-protobuf":
     case "application/protobuf":
       return "protobuf";
     case "application/json":
+    case "text/plain":
       return "json";
     default:
       return undefined;

@@ -211,7 +211,7 @@ describe("POST /v1/traces: refused", () => {
     expect((await statusOf(response)).message).not.toBe("");
   });
 
-  test.each(["text/plain", "application/grpc", "", "application/x-protobuffer"])(
+  test.each(["text/html", "application/grpc", "", "application/x-protobuffer"])(
     "content type %s: 415",
     async (type) => {
       const response = await makeServer().post(new Uint8Array(), { "content-type": type });

@@ -1,0 +1,65 @@
+// Spans in a format that is not OTLP: read, inflate, convert, store; 202 or a text.
+import { ingestConverted, rejectedCount } from "../ingest/ingest.ts";
+import { codecOf, readBody } from "../ingest/read-body.ts";
+import { SINGLE_TENANT } from "../model/ids.ts";
+import type { Converted } from "../otlp/batch-builder.ts";
+import { describeRejected } from "../otlp/response.ts";
+import { decompress } from "../util/codec.ts";
+import { AppError } from "../util/errors.ts";
+import { logWarning } from "../util/log.ts";
+import type { AppDeps } from "./deps.ts";
+import { errorResponse } from "./errors.ts";
+
+/** Makes OTLP of an inflated body, which it may use up. */
+export type Convert = (body: Uint8Array) => Converted;
+
+/**
+ * Stores the spans of a request. The answer is an empty 202 when any was stored (or none was sent), whatever else was
+ * refused: these formats have no partial answer, so refusals are logged, by number and first reason, never by value.
+ * @param format for the log
+ */
+export async function convertAndIngest(
+  request: Request,
+  deps: AppDeps,
+  format: string,
+  convert: Convert,
+): Promise<Response> {
+  try {
+    const { limits } = deps;
+    const codec = codecOf(request.headers.get("content-encoding"));
+    const body = decompress(codec, await readBody(request, limits), limits.maxBodyBytes);
+    const { traces, refusedSpans, firstRefusal } = convert(body);
+    const shard = deps.shardOf(SINGLE_TENANT, 0);
+    const { acceptedSpans, rejected } = await ingestConverted(shard, traces, limits);
+    const refused = refusedSpans + rejectedCount(rejected);
+    if (refused > 0) {
+      const reason = firstRefusal ?? describeRejected(rejected);
+      logWarning("spans refused", { format, refusedSpans: refused, acceptedSpans, reason });
+      if (acceptedSpans === 0) throw new AppError("invalid_argument", reason);
+    }
+    return new Response(null, { status: 202 });
+  } catch (error) {
+    return errorResponse(error);
+  }
+}
+
+/** 405 for any method but POST. */
+export function methodNotAllowed(): Response {
+  return plainText(405, "405 method not allowed, supported: [POST]", { allow: "POST" });
+}
+
+/** 415 that says what is supported. */
+export function unsupportedMediaType(supported: readonly string[]): Response {
+  return plainText(415, `415 unsupported media type, supported: [${supported.join(", ")}]`);
+}
+
+export function plainText(
+  status: number,
+  message: string,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  return new Response(`${message}\n`, {
+    status,
+    headers: { "content-type": "text/plain; charset=utf-8", ...headers },
+  });
+}

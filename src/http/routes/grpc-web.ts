@@ -1,0 +1,106 @@
+// POST /opentelemetry.proto.collector.trace.v1.TraceService/Export: OTLP over gRPC-Web.
+import { Hono } from "hono";
+import { ingestOtlp, rejectedCount } from "../../ingest/ingest.ts";
+import { readBody } from "../../ingest/read-body.ts";
+import { SINGLE_TENANT } from "../../model/ids.ts";
+import { describeRejected, encodeExportResponse, encodeStatus } from "../../otlp/response.ts";
+import { exactBytes } from "../../util/bytes.ts";
+import { isAppError } from "../../util/errors.ts";
+import { methodNotAllowed, plainText } from "../convert-ingest.ts";
+import type { AppDeps } from "../deps.ts";
+import { httpError } from "../errors.ts";
+import type { GrpcStatus } from "../grpc-web.ts";
+import {
+  ACCEPTED_ENCODINGS,
+  GRPC,
+  decodeBase64Pieces,
+  encodeAnswer,
+  encodeBase64,
+  readUnaryMessage,
+} from "../grpc-web.ts";
+import { mediaTypeOf } from "../media-type.ts";
+
+export const GRPC_EXPORT_PATH = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+const BINARY_TYPES: ReadonlySet<string> = new Set(["application/grpc-web", "application/grpc-web+proto"]);
+const TEXT_TYPES: ReadonlySet<string> = new Set([
+  "application/grpc-web-text",
+  "application/grpc-web-text+proto",
+]);
+const GRPC_HINT =
+  "415 gRPC needs HTTP/2, which Workers do not receive. Use OTLP over HTTP (POST /v1/traces), " +
+  "gRPC-Web (application/grpc-web), or a collector that takes gRPC and sends OTLP over HTTP";
+
+/** What an answer holds: a message when the call succeeded, and a status. */
+interface Outcome {
+  readonly message?: Uint8Array;
+  readonly status: GrpcStatus;
+}
+
+/** The route. Whatever becomes of the call, HTTP's status is 200: gRPC's is in the trailers. */
+export function grpcWebRoutes(deps: AppDeps): Hono {
+  const app = new Hono();
+  app.post(GRPC_EXPORT_PATH, (c) => post(c.req.raw, deps));
+  app.all(GRPC_EXPORT_PATH, methodNotAllowed);
+  return app;
+}
+
+async function post(request: Request, deps: AppDeps): Promise<Response> {
+  const type = mediaTypeOf(request.headers.get("content-type"));
+  const isText = TEXT_TYPES.has(type);
+  if (!isText && !BINARY_TYPES.has(type)) {
+    if (type === "application/grpc" || type.startsWith("application/grpc+")) return plainText(415, GRPC_HINT);
+    const supported = [...BINARY_TYPES, ...TEXT_TYPES].join(", ");
+    return plainText(415, `415 unsupported media type, supported: [${supported}]`);
+  }
+  const { message, status } = await call(request, deps, isText);
+  const answer = encodeAnswer(message, status);
+  const body = isText ? new TextEncoder().encode(encodeBase64(answer)) : answer;
+  return new Response(streamOf(body), {
+    headers: {
+      "content-type": `application/grpc-web${isText ? "-text" : ""}+proto`,
+      "grpc-accept-encoding": ACCEPTED_ENCODINGS,
+    },
+  });
+}
+
+/** A body without a Content-Length, which Cloudflare's conversion to native gRPC wants of an answer with trailers. */
+function streamOf(body: Uint8Array): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>({
+    start(controller): void {
+      controller.enqueue(body);
+      controller.close();
+    },
+  });
+}
+
+async function call(request: Request, deps: AppDeps, isText: boolean): Promise<Outcome> {
+  try {
+    const sent = await readBody(request, deps.limits);
+    const body = isText ? decodeBase64Pieces(sent) : sent;
+    if (body === undefined) return { status: { code: GRPC.internal, message: "body is no base64" } };
+    const unary = readUnaryMessage(body, request.headers.get("grpc-encoding"));
+    if (!unary.ok) return { status: unary.status };
+    const { codec, bytes } = unary;
+    const shard = deps.shardOf(SINGLE_TENANT, 0);
+    // The message must own its buffer: a view would take the whole body along to the shard.
+    const batch = { codec, bytes: exactBytes(bytes) };
+    const { acceptedSpans, rejected } = await ingestOtlp(shard, "protobuf", batch, deps.limits);
+    const rejectedSpans = rejectedCount(rejected);
+    const ok = { code: GRPC.ok, message: "" };
+    if (rejectedSpans === 0) return { message: encodeExportResponse("protobuf"), status: ok };
+    const reason = describeRejected(rejected);
+    if (acceptedSpans === 0) return { status: { code: GRPC.invalidArgument, message: reason } };
+    return { message: encodeExportResponse("protobuf", { rejectedSpans, message: reason }), status: ok };
+  } catch (error) {
+    return { status: statusOf(error) };
+  }
+}
+
+/** gRPC's mapping differs from that of OTLP over HTTP in a message too large. Without RetryInfo it is permanent. */
+function statusOf(error: unknown): GrpcStatus {
+  const { grpcCode, message, retryAfterMs } = httpError(error);
+  const code = isAppError(error) && error.kind === "too_large" ? GRPC.resourceExhausted : grpcCode;
+  if (retryAfterMs === undefined) return { code, message };
+  return { code, message, details: encodeStatus("protobuf", { code, message, retryDelayMs: retryAfterMs }) };
+}

@@ -1,0 +1,123 @@
+// Jaeger's Tag: read into one object again and again, written as an attribute.
+import { boolValue, bytesValue, doubleValue, intValue } from "../otlp/attributes.ts";
+import { ANY_VALUE, KEY_VALUE, LENGTH, tagOf } from "../otlp/wire.ts";
+import type { WireWriter } from "../otlp/wire-writer.ts";
+import type { ThriftReader } from "../util/thrift-reader.ts";
+import { T } from "../util/thrift-reader.ts";
+
+const KEY_TAG = tagOf(KEY_VALUE.key, LENGTH);
+const VALUE_TAG = tagOf(KEY_VALUE.value, LENGTH);
+const STRING_VALUE_TAG = tagOf(ANY_VALUE.stringValue, LENGTH);
+
+/** TagType. */
+export const TAG_TYPE = { string: 0, double: 1, bool: 2, long: 3, binary: 4 } as const;
+
+const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
+
+/** A tag as it was read. Texts and bytes stay where they are: ranges of the body. */
+export class Tag {
+  readonly key: [start: number, end: number] = [0, 0];
+  type = 0;
+  readonly text: [start: number, end: number] = [0, 0];
+  readonly binary: [start: number, end: number] = [0, 0];
+  double = 0;
+  bool = false;
+  low = 0;
+  high = 0;
+
+  /** Takes over what `other` holds. */
+  assign(other: Tag): void {
+    [this.key[0], this.key[1]] = other.key;
+    [this.text[0], this.text[1]] = other.text;
+    [this.binary[0], this.binary[1]] = other.binary;
+    this.type = other.type;
+    this.double = other.double;
+    this.bool = other.bool;
+    this.low = other.low;
+    this.high = other.high;
+  }
+
+  /**
+   * Tag: key 1 (string), vType 2 (TagType), vStr 3 (string), vDouble 4, vBool 5, vLong 6 (i64), vBinary 7.
+   * A value that is not there is that type's zero.
+   */
+  read(reader: ThriftReader): void {
+    this.key[0] = this.key[1] = 0;
+    this.text[0] = this.text[1] = 0;
+    this.binary[0] = this.binary[1] = 0;
+    this.type = 0;
+    this.double = 0;
+    this.bool = false;
+    this.low = this.high = 0;
+    const outer = reader.beginStruct();
+    while (reader.field() !== T.stop) this.#field(reader);
+    reader.endStruct(outer);
+  }
+
+  #field(reader: ThriftReader): void {
+    const { fieldId, fieldType } = reader;
+    if (fieldId === 2 && fieldType === T.i32) this.type = reader.i32();
+    else if (fieldId === 4 && fieldType === T.double) this.double = reader.double();
+    else if (fieldId === 5 && fieldType === T.bool) this.bool = reader.bool();
+    else if (fieldId === 6 && fieldType === T.i64) {
+      reader.i64();
+      this.low = reader.low;
+      this.high = reader.high;
+    } else if (fieldType === T.binary) {
+      reader.binary();
+      const range =
+        fieldId === 1 ? this.key : fieldId === 3 ? this.text : fieldId === 7 ? this.binary : undefined;
+      if (range === undefined) return;
+      range[0] = reader.start;
+      range[1] = reader.end;
+    } else reader.skip(fieldType);
+  }
+
+  /** The text of a string tag, "" of another type. */
+  textOf(bytes: Uint8Array): string {
+    if (this.type !== TAG_TYPE.string) return "";
+    return decoder.decode(bytes.subarray(this.text[0], this.text[1]));
+  }
+
+  /** Writes the tag as an attribute, the repeated field `tag`. A type that Jaeger does not have gives no value. */
+  write(out: WireWriter, tag: number, bytes: Uint8Array): void {
+    if (this.type === TAG_TYPE.string) {
+      out.textAttribute(tag, bytes, this.key, this.text);
+      return;
+    }
+    const body = out.open(tag, 1);
+    out.text(KEY_TAG, bytes, this.key[0], this.key[1]);
+    this.#writeValue(out, bytes);
+    out.close(body, 1);
+  }
+
+  /** Writes the tag under another key, its text with `prefix` in front. */
+  writeAs(out: WireWriter, tag: number, bytes: Uint8Array, renamed: { key: string; prefix: string }): void {
+    if (this.type === TAG_TYPE.string) {
+      out.stringAttribute(tag, renamed.key, renamed.prefix + this.textOf(bytes));
+      return;
+    }
+    const body = out.open(tag, 1);
+    out.string(KEY_TAG, renamed.key);
+    this.#writeValue(out, bytes);
+    out.close(body, 1);
+  }
+
+  #writeValue(out: WireWriter, bytes: Uint8Array): void {
+    switch (this.type) {
+      case TAG_TYPE.double:
+        return doubleValue(out, this.double);
+      case TAG_TYPE.bool:
+        return boolValue(out, this.bool);
+      case TAG_TYPE.long:
+        return intValue(out, this.low, this.high);
+      case TAG_TYPE.binary:
+        return bytesValue(out, bytes, this.binary[0], this.binary[1]);
+      default: {
+        const body = out.open(VALUE_TAG, 1);
+        if (this.text[0] !== this.text[1]) out.text(STRING_VALUE_TAG, bytes, this.text[0], this.text[1]);
+        out.close(body, 1);
+      }
+    }
+  }
+}
