@@ -135,7 +135,7 @@ export class BlockBuilder {
     fixed.resource.addCode(row, resource);
     fixed.scope.addCode(row, scope);
     fixed.traceId.addCode(row, this.#traceCount - 1);
-    fixed.parentDistance.addWord(row, facts.parentDistance);
+    fixed.parentDistance.add(row, facts.parentDistance, 0);
     fixed.spanId.addWords(row, facts.spanId.low, facts.spanId.high);
     const { low, high } = facts.parentId;
     if ((low | high) !== 0) fixed.parentId.addWords(row, low, high);

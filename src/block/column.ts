@@ -155,13 +155,22 @@ export abstract class DictionaryColumn<D extends Dictionary> extends Column {
 
 /** Text or JSON. */
 export class BytesColumn extends DictionaryColumn<ByteDictionary> {
+  /** Code of the value added last. */
+  #last = 0;
+
   constructor(schema: ColumnSchema, zstdLevel: number) {
     super(schema, zstdLevel, new ByteDictionary(), true);
   }
 
   /** Gives `row` of the page the value `bytes` from `start` to `end`, unless it has one. */
   add(row: number, bytes: Uint8Array, start: number, end: number): void {
-    if (this.mark(row)) this.push(this.dictionary.intern(bytes, start, end));
+    if (!this.mark(row)) return;
+    // Half of the values of real traffic are that of the span before: no hash is needed then.
+    const last = this.#last;
+    if (last < this.dictionary.size && this.dictionary.equals(last, bytes, start, end))
+      return this.push(last);
+    this.#last = this.dictionary.intern(bytes, start, end);
+    this.push(this.#last);
   }
 }
 
@@ -193,16 +202,9 @@ export class WordColumn extends DictionaryColumn<WordDictionary> {
   }
 }
 
-/** Values of a fixed number of 32-bit words, nearly all different: PLAIN. */
+/** Values of 8 bytes, nearly all different: PLAIN. */
 export class FixedColumn extends Column {
   #words = new Uint32Array(256);
-
-  /** One word: an INT32. */
-  addWord(row: number, word: number): void {
-    if (!this.mark(row)) return;
-    if (this.count > this.#words.length) this.#words = grownUint32(this.#words, this.count);
-    this.#words[this.count - 1] = word;
-  }
 
   /** Two words: an INT64, or 8 bytes read as little-endian words. */
   addWords(row: number, low: number, high: number): void {
@@ -214,9 +216,8 @@ export class FixedColumn extends Column {
   }
 
   protected takeValues(): { values: Uint8Array; encoding: number } {
-    const bytes = this.schema.physical === "int32" ? 4 : 8;
     return {
-      values: new Uint8Array(this.#words.buffer, 0, bytes * this.count),
+      values: new Uint8Array(this.#words.buffer, 0, 8 * this.count),
       encoding: ENCODING.plain,
     };
   }

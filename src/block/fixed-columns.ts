@@ -20,7 +20,7 @@ export interface FixedColumns {
   readonly statusCode: WordColumn;
   readonly duration: FixedColumn;
   readonly start: FixedColumn;
-  readonly parentDistance: FixedColumn;
+  readonly parentDistance: WordColumn;
   readonly traceId: OrdinalColumn;
   readonly resource: OrdinalColumn;
   readonly scope: OrdinalColumn;
@@ -42,7 +42,7 @@ export function makeFixedColumns(level: number): FixedColumns {
     statusCode: new WordColumn(schema("status_code", INT32), level),
     duration: new FixedColumn(schema("duration_nano", INT64), level),
     start: new FixedColumn(schema("start_time_unix_nano", { ...INT64, logical: "timestamp_ns" }), level),
-    parentDistance: new FixedColumn(schema("parent_row_distance", INT32), level),
+    parentDistance: new WordColumn(schema("parent_row_distance", INT32), level),
     traceId: new OrdinalColumn(schema("trace_id", { physical: "fixed", width: 16 }), level),
     resource: new OrdinalColumn(schema("resource", JSON_TEXT), level),
     scope: new OrdinalColumn(schema("scope", JSON_TEXT), level),

@@ -1,40 +1,31 @@
-// The private fields at the end of each stored span: which resource and scope it belongs to.
-// 100: resource index, 101: scope index, both fixed32, so that their length is known and they can be taken off exactly,
-// even from a span in which the sender used these numbers itself. Any OTLP decoder passes over them.
-import { FIXED32, tagOf } from "../otlp/wire.ts";
+// The private field at the end of each stored span: which resource and scope it belongs to. Its length is fixed, so it
+// is taken off exactly, even from a span in which the sender used its number too. OTLP decoders pass over it.
+import { FIXED64, tagOf } from "../otlp/wire.ts";
 import { AppError } from "../util/errors.ts";
-import { type ByteBuffer, wordAt } from "./byte-buffer.ts";
+import type { ByteBuffer } from "./byte-buffer.ts";
 
-export const SUFFIX_BYTES = 12;
+/** A tag of two bytes and a fixed64. */
+export const SUFFIX_BYTES = 10;
 
-/** A tag of two bytes and the index. */
-const FIELD_BYTES = 6;
+const TAG = tagOf(100, FIXED64);
+const TAG_LOW = (TAG & 127) | 128;
+const TAG_HIGH = TAG >>> 7;
 
-/** The two bytes of a tag as they are on the wire. */
-function tagBytes(field: number): readonly [number, number] {
-  const tag = tagOf(field, FIXED32);
-  return [(tag & 127) | 128, tag >>> 7];
-}
-
-const RESOURCE_TAG = tagBytes(100);
-const SCOPE_TAG = tagBytes(101);
-
-function appendField(out: ByteBuffer, [first, second]: readonly [number, number], index: number): void {
-  out.reserve(FIELD_BYTES);
-  out.bytes[out.length++] = first;
-  out.bytes[out.length++] = second;
-  out.appendUint32(index);
-}
-
+/**
+ * Appends the field. Bytes of both indexes take turns, the highest first: the two that differ from span to span are then
+ * side by side, which costs zstd 1.7 bytes a span where a fixed32 for each costs 3.0.
+ */
 export function appendSuffix(out: ByteBuffer, resource: number, scope: number): void {
-  appendField(out, RESOURCE_TAG, resource);
-  appendField(out, SCOPE_TAG, scope);
-}
-
-function readField(bytes: Uint8Array, at: number, [first, second]: readonly [number, number]): number {
-  if (bytes[at] !== first || bytes[at + 1] !== second)
-    throw new AppError("corrupt", "span without its indexes");
-  return wordAt(bytes, at + 2);
+  out.reserve(SUFFIX_BYTES);
+  const { bytes } = out;
+  let at = out.length;
+  bytes[at++] = TAG_LOW;
+  bytes[at++] = TAG_HIGH;
+  for (let shift = 24; shift >= 0; shift -= 8) {
+    bytes[at++] = scope >>> shift;
+    bytes[at++] = resource >>> shift;
+  }
+  out.length = at;
 }
 
 /**
@@ -42,8 +33,15 @@ function readField(bytes: Uint8Array, at: number, [first, second]: readonly [num
  * @throws AppError `corrupt`
  */
 export function readSuffix(bytes: Uint8Array, end: number): { resource: number; scope: number } {
-  return {
-    resource: readField(bytes, end - SUFFIX_BYTES, RESOURCE_TAG),
-    scope: readField(bytes, end - FIELD_BYTES, SCOPE_TAG),
-  };
+  let at = end - SUFFIX_BYTES;
+  if (bytes[at++] !== TAG_LOW || bytes[at++] !== TAG_HIGH) {
+    throw new AppError("corrupt", "span without its indexes");
+  }
+  let resource = 0;
+  let scope = 0;
+  for (; at < end; at += 2) {
+    scope = (scope << 8) | (bytes[at] ?? 0);
+    resource = (resource << 8) | (bytes[at + 1] ?? 0);
+  }
+  return { resource: resource >>> 0, scope: scope >>> 0 };
 }

@@ -313,8 +313,8 @@ export async function hyparquetRows(file: Uint8Array): Promise<Record<string, un
   );
 }
 
-/** The private fields 100 and 101 (FORMAT.md). */
-const SUFFIX_BYTES = 12;
+/** The private field 100 (FORMAT.md). */
+const SUFFIX_BYTES = 10;
 
 interface PlannedColumn {
   readonly name: string;

@@ -323,10 +323,10 @@ describe("groups", () => {
     ]);
   });
 
-  test("fields 100 and 101 of the sender's own survive", async () => {
+  test("a field 100 of the sender's own survives", async () => {
     const own = new BinaryWriter();
     own.tag(1, WireType.LengthDelimited).bytes(TRACE_ID).tag(2, WireType.LengthDelimited).bytes(SPAN_ID);
-    own.tag(100, WireType.Bit32).fixed32(7).tag(101, WireType.Bit32).fixed32(9);
+    own.tag(100, WireType.Bit64).fixed64(7n).tag(100, WireType.Bit64).fixed64(9n);
     const span = own.finish();
     const message = wrap(1, wrap(2, wrap(2, span)));
     await expectModel(message);
