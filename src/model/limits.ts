@@ -21,7 +21,10 @@ export interface Limits {
   readonly maxCompressedBodyBytes: number;
   /** Bytes of a request body once inflated; more is 413. */
   readonly maxBodyBytes: number;
-  /** Levels of AnyValue within AnyValue, in protobuf and JSON; more is 400. protobuf libraries stop at 100. */
+  /**
+   * Levels of AnyValue within AnyValue, in protobuf and JSON; more is 400. One level is three messages, and protobuf
+   * libraries stop at 100.
+   */
   readonly maxValueDepth: number;
   /** `{`, `[` and `,` in a JSON body: bounds the heap that JSON.parse takes (about 40 bytes each); more is 413. */
   readonly maxJsonTokens: number;
@@ -46,7 +49,7 @@ export interface Limits {
 export const DEFAULT_LIMITS: Limits = {
   maxCompressedBodyBytes: 20 * MIB,
   maxBodyBytes: 32 * MIB,
-  maxValueDepth: 64,
+  maxValueDepth: 32,
   maxJsonTokens: 2_000_000,
   maxSpanBytes: 16 * MIB,
   maxRowBytes: 1_900_000,

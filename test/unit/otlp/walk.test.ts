@@ -122,7 +122,7 @@ test.for([
   ]) {
     expect(walk(withSpanBytes(at(nested(maxValueDepth)))).spanCount).toBe(1);
     expect(() => walk(withSpanBytes(at(nested(maxValueDepth + 1))))).toThrow(
-      /nested deeper than 64 levels at byte \d+$/,
+      /nested deeper than 32 levels at byte \d+$/,
     );
   }
   // The depth counts anew for each value.
@@ -161,7 +161,7 @@ test("walkBatch: a depth bomb of 100,000 levels is refused at the limit", () => 
     );
   }
   const start = performance.now();
-  expect(() => walk(withSpanBytes(attribute(bomb)))).toThrow("nested deeper than 64 levels");
+  expect(() => walk(withSpanBytes(attribute(bomb)))).toThrow("nested deeper than 32 levels");
   expect(performance.now() - start).toBeLessThan(500);
 });
 
