@@ -8,12 +8,12 @@ import { type TestServer, type TestServers, testServers } from "../support/serve
 import { findSpans } from "../support/span-ids.ts";
 
 const TRIALS = 20;
-const CLIENTS = 6;
-const BATCH_SPANS = 128;
+const CLIENTS = 4;
+const BATCH_SPANS = 64;
 /** Batches that each client sends after the kill at least, so that the restarted runtime has work, too. */
 const BATCHES_AFTER = 2;
 const RETRY_MS = 25;
-const ATTEMPTS_MAX = 800;
+const ATTEMPTS_MAX = 600;
 
 let servers: TestServers;
 let server: TestServer;
@@ -21,12 +21,13 @@ let server: TestServer;
 beforeAll(async () => {
   servers = await testServers();
   // Flushes happen all the time, so that kills hit them as well.
-  server = await servers.start({ FLUSH_AGE_SECONDS: "0.4", FLUSH_BYTES: "1000000" });
+  server = await servers.start({ FLUSH_AGE_SECONDS: "0.4", FLUSH_BYTES: "400000" });
 });
 afterAll(() => servers.end());
 
 /** Sends until acknowledged, as an OpenTelemetry client does; counts how often the runtime was gone. */
 async function send(body: Uint8Array, lost: { count: number }): Promise<void> {
+  let last = "";
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     try {
       const response = await fetch(`${server.url}/v1/traces`, {
@@ -34,16 +35,17 @@ async function send(body: Uint8Array, lost: { count: number }): Promise<void> {
         headers: { "content-type": "application/x-protobuf", "content-encoding": "gzip" },
         body: body as BodyInit,
       });
-      await response.arrayBuffer();
+      last = `${response.status} ${await response.text()}`;
       if (response.status === 200) return;
-      if (response.status !== 429 && response.status < 500) throw new Error(`answered ${response.status}`);
+      if (response.status !== 429 && response.status < 500) throw new Error(`answered ${last}`);
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;
+      last = String(error.cause);
       lost.count++;
     }
     await sleep(RETRY_MS);
   }
-  throw new Error("the server did not come back");
+  throw new Error(`the server did not come back: ${last}; ${server.logs.slice(-3).join("; ")}`);
 }
 
 async function spanIdsOf(traceId: string): Promise<string[]> {
@@ -114,12 +116,13 @@ test(
       };
       const before = await server.server.runtimePid();
       const clients = Promise.all(Array.from({ length: CLIENTS }, client));
-      await Promise.race([clients, sleep(50 + random.below(700))]);
+      await Promise.race([clients, sleep(50 + random.below(500))]);
       await server.server.kill();
       state.killed = true;
       await clients;
       expect(await server.server.runtimePid()).not.toBe(before);
       expect({ trial, ...(await compare(expected)) }).toEqual({ trial, ...NONE });
+
       lostConnections += lost.count;
     }
     // Kills that hit no request would prove nothing.
