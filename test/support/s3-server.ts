@@ -42,12 +42,12 @@ export function s3Config(access: S3Access, changes: Partial<S3Config> = {}): S3C
   };
 }
 
-/** The server's program; builds it if it was never built (about a minute and 80 MB; the sources take 500 MB). */
+/** The server's program; builds it if it was never built (minutes; the program has 60 MB, its sources 500 MB). */
 async function binary(): Promise<string> {
   const given = process.env["RUBATO_S3_SERVER"];
   if (given !== undefined) return given;
   if (existsSync(BINARY)) return BINARY;
-  console.log(`building ${MODULE}@${VERSION}, once: this takes a minute or two`);
+  console.log(`building ${MODULE}@${VERSION}, once: this takes two or three minutes`);
   await mkdir(CACHE, { recursive: true });
   const build = await mkdtemp(join(CACHE, "build-"));
   try {
