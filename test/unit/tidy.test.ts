@@ -130,7 +130,9 @@ describe("tidy", () => {
       Record<string, string>
     >;
     const versions = Object.entries({ ...manifest["dependencies"], ...manifest["devDependencies"] });
-    expect(versions.filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version))).toEqual([]);
+    expect(
+      versions.filter(([, version]) => !/^(npm:@?[\w/-]+@)?\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)),
+    ).toEqual([]);
     expect(readFileSync("package-lock.json", "utf8")).not.toContain('"resolved"');
   });
 });
