@@ -1,5 +1,5 @@
 // An S3-compatible server for tests: versitygw, built once by the Go toolchain. test/README.md says why this one.
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
@@ -40,6 +40,15 @@ export function s3Config(access: S3Access, changes: Partial<S3Config> = {}): S3C
     addressing: "path",
     ...changes,
   };
+}
+
+/**
+ * Whether the server can be had: given, built before, or buildable. A machine without Go may pass its tests without it;
+ * CI may not.
+ */
+export function canHaveS3Server(): boolean {
+  const given = process.env["RUBATO_S3_SERVER"] !== undefined || process.env["CI"] !== undefined;
+  return given || existsSync(BINARY) || spawnSync("go", ["version"]).status === 0;
 }
 
 /** The server's program; builds it if it was never built (minutes; the program has 60 MB, its sources 500 MB). */
