@@ -34,6 +34,11 @@ export class ByteBuffer {
     this.length += end - start;
   }
 
+  appendByte(value: number): void {
+    this.reserve(1);
+    this.bytes[this.length++] = value;
+  }
+
   /** Appends an unsigned 32-bit number, little-endian. */
   appendUint32(value: number): void {
     this.reserve(4);

@@ -1,9 +1,8 @@
 // Columns being written: rows come in order, pages leave compressed.
 import { assert } from "../util/assert.ts";
-import { concatBytes } from "../util/bytes.ts";
-import { ByteBuffer, grownUint32 } from "./byte-buffer.ts";
+import { type ByteBuffer, grownUint32 } from "./byte-buffer.ts";
 import { ByteDictionary, type Dictionary, WordDictionary } from "./dictionary.ts";
-import { codeWidth, encodeCodes, encodeLevels, ENTRIES_MAX } from "./levels.ts";
+import { appendCodes, appendLevels, codeWidth, ENTRIES_MAX } from "./levels.ts";
 import { type EncodedPage, encodePage } from "./page.ts";
 import type { Bounds } from "./parquet-metadata.ts";
 import { type ColumnSchema, ENCODING } from "./parquet-schema.ts";
@@ -15,7 +14,14 @@ const NEW_MIN = 256;
 
 const NO_BYTES = new Uint8Array(0);
 
-/** What all columns share: which rows of the page have a value, and the pages so far. */
+/** What the columns of one block share. */
+export interface ColumnContext {
+  readonly zstdLevel: number;
+  /** Where a page is put together before it is compressed; what it holds matters within a call only. */
+  readonly scratch: ByteBuffer;
+}
+
+/** What all columns have: which rows of the page have a value, and the pages so far. */
 export abstract class Column {
   readonly schema: ColumnSchema;
   /** Set by whoever knows, before the footer is written. */
@@ -28,14 +34,14 @@ export abstract class Column {
   nullCount = 0;
   /** Values of the current page. */
   protected count = 0;
-  protected readonly zstdLevel: number;
+  protected readonly context: ColumnContext;
   /** The row in the page that got a value last. */
   #lastRow = -1;
   #present: Uint8Array = NO_BYTES;
 
-  constructor(schema: ColumnSchema, zstdLevel: number) {
+  constructor(schema: ColumnSchema, context: ColumnContext) {
     this.schema = schema;
-    this.zstdLevel = zstdLevel;
+    this.context = context;
   }
 
   /**
@@ -59,27 +65,25 @@ export abstract class Column {
 
   /** Ends the page after `rowCount` rows. */
   cut(rowCount: number): void {
-    assert(this.schema.optional || this.count === rowCount, `${this.schema.name}: a value for each row`);
-    const { values, encoding } = this.takeValues();
-    if (this.#present.length * 8 < rowCount && this.schema.optional) {
-      const grown = new Uint8Array((rowCount + 7) >>> 3);
-      grown.set(this.#present);
-      this.#present = grown;
-    }
-    const levels = this.schema.optional ? encodeLevels(this.#present, rowCount, this.count) : NO_BYTES;
+    const { schema, count } = this;
+    const { scratch, zstdLevel } = this.context;
+    assert(schema.optional || count === rowCount, `${schema.name}: a value for each row`);
+    scratch.clear();
+    if (schema.optional) appendLevels(scratch, { bits: this.#present, rowCount, valueCount: count });
+    const encoding = this.appendValues(scratch);
     this.pages.push(
       encodePage({
         kind: "data",
-        raw: levels.length === 0 ? values : concatBytes([levels, values]),
+        raw: scratch.view(),
         valueCount: rowCount,
         encoding,
-        compression: this.schema.compression,
-        zstdLevel: this.zstdLevel,
+        compression: schema.compression,
+        zstdLevel,
       }),
     );
     this.encodings.add(encoding).add(ENCODING.rle);
     this.rowCount += rowCount;
-    this.nullCount += rowCount - this.count;
+    this.nullCount += rowCount - count;
     this.count = 0;
     this.#lastRow = -1;
     this.#present.fill(0);
@@ -90,8 +94,8 @@ export abstract class Column {
     // Only dictionary columns have more to write.
   }
 
-  /** The values of the page, encoded; the next page starts empty. */
-  protected abstract takeValues(): { readonly values: Uint8Array; readonly encoding: number };
+  /** Appends the values of the page and returns their encoding; the next page starts empty. */
+  protected abstract appendValues(out: ByteBuffer): number;
 }
 
 /** A column of codes into a dictionary, until most values are new: then PLAIN to the end. */
@@ -103,8 +107,8 @@ export abstract class DictionaryColumn<D extends Dictionary> extends Column {
   #plain = false;
   readonly #mayBePlain: boolean;
 
-  constructor(schema: ColumnSchema, zstdLevel: number, dictionary: D, mayBePlain: boolean) {
-    super(schema, zstdLevel);
+  constructor(schema: ColumnSchema, context: ColumnContext, dictionary: D, mayBePlain: boolean) {
+    super(schema, context);
     this.dictionary = dictionary;
     this.#mayBePlain = mayBePlain;
   }
@@ -116,38 +120,34 @@ export abstract class DictionaryColumn<D extends Dictionary> extends Column {
     this.#codes[at] = code;
   }
 
-  protected takeValues(): { values: Uint8Array; encoding: number } {
-    const { size } = this.dictionary;
-    const fresh = size - this.#settled;
-    const isDiverse = this.count >= NEW_MIN && fresh > NEW_SHARE_MAX * this.count;
+  protected appendValues(out: ByteBuffer): number {
+    const { dictionary, count } = this;
+    const { size } = dictionary;
+    const isDiverse = count >= NEW_MIN && size - this.#settled > NEW_SHARE_MAX * count;
     this.#plain ||= size > ENTRIES_MAX || (isDiverse && this.#mayBePlain);
-    if (this.#plain || size === 0) return { values: this.#takePlain(), encoding: ENCODING.plain };
-    this.#settled = size;
-    return {
-      values: encodeCodes(this.#codes, this.count, codeWidth(size)),
-      encoding: ENCODING.dictionary,
-    };
-  }
-
-  #takePlain(): Uint8Array {
-    const out = new ByteBuffer();
-    for (let i = 0; i < this.count; i++) this.dictionary.writePlain(this.#codes[i] ?? 0, out);
-    this.dictionary.truncate(this.#settled);
-    return out.view();
+    if (!this.#plain && size > 0) {
+      this.#settled = size;
+      appendCodes(out, this.#codes, count, codeWidth(size));
+      return ENCODING.dictionary;
+    }
+    for (let i = 0; i < count; i++) dictionary.writePlain(this.#codes[i] ?? 0, out);
+    dictionary.truncate(this.#settled);
+    return ENCODING.plain;
   }
 
   override finish(): void {
     const { size } = this.dictionary;
     if (size === 0) return;
-    const out = new ByteBuffer();
-    for (let code = 0; code < size; code++) this.dictionary.writePlain(code, out);
+    const { scratch, zstdLevel } = this.context;
+    scratch.clear();
+    for (let code = 0; code < size; code++) this.dictionary.writePlain(code, scratch);
     this.dictionaryPage = encodePage({
       kind: "dictionary",
-      raw: out.view(),
+      raw: scratch.view(),
       valueCount: size,
       encoding: ENCODING.plain,
       compression: this.schema.compression,
-      zstdLevel: this.zstdLevel,
+      zstdLevel,
     });
     this.encodings.add(ENCODING.plain);
   }
@@ -158,8 +158,8 @@ export class BytesColumn extends DictionaryColumn<ByteDictionary> {
   /** Code of the value added last. */
   #last = 0;
 
-  constructor(schema: ColumnSchema, zstdLevel: number) {
-    super(schema, zstdLevel, new ByteDictionary(), true);
+  constructor(schema: ColumnSchema, context: ColumnContext) {
+    super(schema, context, new ByteDictionary(), true);
   }
 
   /** Gives `row` of the page the value `bytes` from `start` to `end`, unless it has one. */
@@ -176,8 +176,8 @@ export class BytesColumn extends DictionaryColumn<ByteDictionary> {
 
 /** A column whose dictionary is in an order that means something: code = number of the trace, resource or scope. */
 export class OrdinalColumn extends DictionaryColumn<ByteDictionary> {
-  constructor(schema: ColumnSchema, zstdLevel: number) {
-    super(schema, zstdLevel, new ByteDictionary(schema.physical === "fixed" ? "fixed" : "text"), false);
+  constructor(schema: ColumnSchema, context: ColumnContext) {
+    super(schema, context, new ByteDictionary(schema.physical === "fixed" ? "fixed" : "text"), false);
   }
 
   /** The next value of the dictionary. */
@@ -193,8 +193,8 @@ export class OrdinalColumn extends DictionaryColumn<ByteDictionary> {
 
 /** Numbers of 32 or 64 bits with few distinct values. */
 export class WordColumn extends DictionaryColumn<WordDictionary> {
-  constructor(schema: ColumnSchema, zstdLevel: number) {
-    super(schema, zstdLevel, new WordDictionary(schema.physical === "int32" ? 32 : 64), true);
+  constructor(schema: ColumnSchema, context: ColumnContext) {
+    super(schema, context, new WordDictionary(schema.physical === "int32" ? 32 : 64), true);
   }
 
   add(row: number, low: number, high: number): void {
@@ -215,11 +215,9 @@ export class FixedColumn extends Column {
     this.#words[at + 1] = high;
   }
 
-  protected takeValues(): { values: Uint8Array; encoding: number } {
-    return {
-      values: new Uint8Array(this.#words.buffer, 0, 8 * this.count),
-      encoding: ENCODING.plain,
-    };
+  protected appendValues(out: ByteBuffer): number {
+    out.append(new Uint8Array(this.#words.buffer), 0, 8 * this.count);
+    return ENCODING.plain;
   }
 }
 
@@ -239,10 +237,10 @@ export class BoolColumn extends Column {
     if (value) this.#bits[byte] = (this.#bits[byte] ?? 0) | (1 << (at & 7));
   }
 
-  protected takeValues(): { values: Uint8Array; encoding: number } {
-    const values = this.#bits.slice(0, (this.count + 7) >>> 3);
+  protected appendValues(out: ByteBuffer): number {
+    out.append(this.#bits, 0, (this.count + 7) >>> 3);
     this.#bits.fill(0);
-    return { values, encoding: ENCODING.plain };
+    return ENCODING.plain;
   }
 }
 

@@ -1,5 +1,5 @@
 // The columns that every block has. FORMAT.md, "Columns", says what they hold.
-import { BytesColumn, FixedColumn, OrdinalColumn, WordColumn } from "./column.ts";
+import { BytesColumn, type ColumnContext, FixedColumn, OrdinalColumn, WordColumn } from "./column.ts";
 import type { ColumnSchema } from "./parquet-schema.ts";
 
 function schema(name: string, rest: Partial<ColumnSchema> & Pick<ColumnSchema, "physical">): ColumnSchema {
@@ -34,29 +34,29 @@ export interface FixedColumns {
 }
 
 /** All but otlp_span, in the order of the file: what most queries read lies together. */
-export function makeFixedColumns(level: number): FixedColumns {
+export function makeFixedColumns(context: ColumnContext): FixedColumns {
   return {
-    service: new OrdinalColumn(schema("service", TEXT), level),
-    name: new BytesColumn(schema("name", TEXT), level),
-    kind: new WordColumn(schema("kind", INT32), level),
-    statusCode: new WordColumn(schema("status_code", INT32), level),
-    duration: new FixedColumn(schema("duration_nano", INT64), level),
-    start: new FixedColumn(schema("start_time_unix_nano", { ...INT64, logical: "timestamp_ns" }), level),
-    parentDistance: new WordColumn(schema("parent_row_distance", INT32), level),
-    traceId: new OrdinalColumn(schema("trace_id", { physical: "fixed", width: 16 }), level),
-    resource: new OrdinalColumn(schema("resource", JSON_TEXT), level),
-    scope: new OrdinalColumn(schema("scope", JSON_TEXT), level),
+    service: new OrdinalColumn(schema("service", TEXT), context),
+    name: new BytesColumn(schema("name", TEXT), context),
+    kind: new WordColumn(schema("kind", INT32), context),
+    statusCode: new WordColumn(schema("status_code", INT32), context),
+    duration: new FixedColumn(schema("duration_nano", INT64), context),
+    start: new FixedColumn(schema("start_time_unix_nano", { ...INT64, logical: "timestamp_ns" }), context),
+    parentDistance: new WordColumn(schema("parent_row_distance", INT32), context),
+    traceId: new OrdinalColumn(schema("trace_id", { physical: "fixed", width: 16 }), context),
+    resource: new OrdinalColumn(schema("resource", JSON_TEXT), context),
+    scope: new OrdinalColumn(schema("scope", JSON_TEXT), context),
     // Random bytes: zstd would only cost time.
-    spanId: new FixedColumn(schema("span_id", { physical: "fixed", width: 8, compression: "none" }), level),
+    spanId: new FixedColumn(schema("span_id", { physical: "fixed", width: 8, compression: "none" }), context),
     // Half of the ids are those of the rows before: 5.4 bytes a span.
     parentId: new FixedColumn(
       schema("parent_span_id", { physical: "fixed", width: 8, optional: true }),
-      level,
+      context,
     ),
-    statusMessage: new BytesColumn(schema("status_message", OPTIONAL_TEXT), level),
-    traceState: new BytesColumn(schema("trace_state", OPTIONAL_TEXT), level),
-    events: new BytesColumn(schema("events", OPTIONAL_JSON), level),
-    links: new BytesColumn(schema("links", OPTIONAL_JSON), level),
-    attributesRest: new BytesColumn(schema("attributes_rest", OPTIONAL_JSON), level),
+    statusMessage: new BytesColumn(schema("status_message", OPTIONAL_TEXT), context),
+    traceState: new BytesColumn(schema("trace_state", OPTIONAL_TEXT), context),
+    events: new BytesColumn(schema("events", OPTIONAL_JSON), context),
+    links: new BytesColumn(schema("links", OPTIONAL_JSON), context),
+    attributesRest: new BytesColumn(schema("attributes_rest", OPTIONAL_JSON), context),
   };
 }

@@ -1,5 +1,6 @@
 // Parquet's hybrid runs as a block uses them: one run per page, so that a page's bytes are a typed array or a bitmap.
 import { AppError } from "../util/errors.ts";
+import type { ByteBuffer } from "./byte-buffer.ts";
 
 /**
  * Rows of a page at most, but for otlp_span. Pages of 16k to 128k rows make no difference in size; smaller ones bound
@@ -13,29 +14,34 @@ function varintLength(value: number): number {
   return length;
 }
 
-function putVarint(out: Uint8Array, offset: number, value: number): number {
-  let at = offset;
+function appendVarint(out: ByteBuffer, value: number): void {
+  out.reserve(5);
   let rest = value >>> 0;
-  for (; rest > 127; rest >>>= 7) out[at++] = (rest & 127) | 128;
-  out[at++] = rest;
-  return at;
+  for (; rest > 127; rest >>>= 7) out.bytes[out.length++] = (rest & 127) | 128;
+  out.bytes[out.length++] = rest;
+}
+
+/** Which rows of a page have a value. */
+export interface Presence {
+  /** Bit i of byte i / 8, from the lowest, is row i. Rows behind its end have none. */
+  readonly bits: Uint8Array;
+  readonly rowCount: number;
+  readonly valueCount: number;
 }
 
 /**
- * Definition levels of `rowCount` rows: 4 bytes of length, then one run. Without gaps (or values) a run of equal levels,
- * otherwise a bit-packed run, which is `present` itself: bit i of byte i / 8, from the lowest, is row i.
+ * Appends the definition levels: 4 bytes of length, then one run. Without gaps (or values) a run of equal levels, otherwise
+ * a bit-packed run, which is the bitmap itself.
  */
-export function encodeLevels(present: Uint8Array, rowCount: number, valueCount: number): Uint8Array {
+export function appendLevels(out: ByteBuffer, { bits, rowCount, valueCount }: Presence): void {
   const isRun = valueCount === 0 || valueCount === rowCount;
-  const groups = Math.ceil(rowCount / 8);
+  const groups = (rowCount + 7) >>> 3;
   const head = isRun ? rowCount << 1 : (groups << 1) | 1;
-  const length = varintLength(head) + (isRun ? 1 : groups);
-  const out = new Uint8Array(4 + length);
-  new DataView(out.buffer).setUint32(0, length, true);
-  const at = putVarint(out, 4, head);
-  if (isRun) out[at] = valueCount === 0 ? 0 : 1;
-  else out.set(present.subarray(0, groups), at);
-  return out;
+  out.appendUint32(varintLength(head) + (isRun ? 1 : groups));
+  appendVarint(out, head);
+  if (isRun) return out.appendByte(valueCount === 0 ? 0 : 1);
+  out.append(bits, 0, Math.min(groups, bits.length));
+  for (let i = bits.length; i < groups; i++) out.appendByte(0);
 }
 
 /** Bytes of a code for a dictionary of `entryCount` entries: 1, 2 or 3. */
@@ -46,20 +52,23 @@ export function codeWidth(entryCount: number): 1 | 2 | 3 {
 /** Dictionaries end here: a code has 24 bits. */
 export const ENTRIES_MAX = 0x100_0000;
 
-/** The dictionary codes of a page: the bit width, then one bit-packed run of whole bytes, padded to 8 values. */
-export function encodeCodes(codes: Uint32Array, count: number, width: 1 | 2 | 3): Uint8Array {
-  const groups = Math.ceil(count / 8);
-  const head = (groups << 1) | 1;
-  const out = new Uint8Array(1 + varintLength(head) + groups * 8 * width);
-  out[0] = width * 8;
-  let at = putVarint(out, 1, head);
+/** Appends dictionary codes: the bit width, then one bit-packed run of whole bytes, padded to 8 values. */
+export function appendCodes(out: ByteBuffer, codes: Uint32Array, count: number, width: 1 | 2 | 3): void {
+  const groups = (count + 7) >>> 3;
+  out.appendByte(width * 8);
+  appendVarint(out, (groups << 1) | 1);
+  out.reserve(groups * 8 * width);
+  const { bytes } = out;
+  let at = out.length;
+  const end = at + groups * 8 * width;
   for (let i = 0; i < count; i++) {
     const code = codes[i] ?? 0;
-    out[at++] = code;
-    if (width > 1) out[at++] = code >>> 8;
-    if (width > 2) out[at++] = code >>> 16;
+    bytes[at++] = code;
+    if (width > 1) bytes[at++] = code >>> 8;
+    if (width > 2) bytes[at++] = code >>> 16;
   }
-  return out;
+  bytes.fill(0, at, end);
+  out.length = end;
 }
 
 function corrupt(what: string): AppError {
@@ -91,7 +100,7 @@ function countBits(bits: Uint8Array, rowCount: number): number {
   return count;
 }
 
-/** Reads what `encodeLevels` wrote at the start of `page`. @throws AppError `corrupt` */
+/** Reads what `appendLevels` wrote at the start of `page`. @throws AppError `corrupt` */
 export function decodeLevels(page: Uint8Array, rowCount: number): Levels {
   if (page.length < 4) throw corrupt("no levels");
   const length = new DataView(page.buffer, page.byteOffset, 4).getUint32(0, true);

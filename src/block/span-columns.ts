@@ -1,6 +1,6 @@
 // Second pass: a span's bytes into the columns, in row order. No string and no object is made for a usual span.
 import { JsonWriter } from "../otlp/json-writer.ts";
-import { wordAt } from "./byte-buffer.ts";
+import { ByteBuffer, wordAt } from "./byte-buffer.ts";
 import { BoolColumn, BytesColumn, type Column, WordColumn } from "./column.ts";
 import { attributeSchema, type ColumnPlan } from "./column-plan.ts";
 import { AttributeCursor, FieldCursor, readVarint, VALUE_TYPE, VALUE_TYPES } from "./field-cursor.ts";
@@ -8,6 +8,9 @@ import { type FixedColumns, makeFixedColumns } from "./fixed-columns.ts";
 import { type AttributeRange, JsonValues } from "./json-values.ts";
 import type { KeyTable } from "./key-table.ts";
 import * as tags from "./tags.ts";
+
+/** Holds the largest page of most columns: 32k values of 8 bytes. */
+const SCRATCH_BYTES = 512 * 1024;
 
 /** All columns but otlp_span. */
 export class SpanColumns {
@@ -41,8 +44,9 @@ export class SpanColumns {
 
   /** @param keys the table that `plan` was made from */
   constructor(plan: ColumnPlan, keys: KeyTable, zstdLevel: number) {
+    const context = { zstdLevel, scratch: new ByteBuffer(SCRATCH_BYTES) };
     this.#keys = keys;
-    this.fixed = makeFixedColumns(zstdLevel);
+    this.fixed = makeFixedColumns(context);
     const columns: Column[] = Object.values(this.fixed);
     this.#texts = Array.from({ length: plan.slotCount }, () => undefined);
     this.#words = Array.from({ length: plan.slotCount }, () => undefined);
@@ -50,15 +54,15 @@ export class SpanColumns {
     for (const planned of plan.columns) {
       const schema = attributeSchema(planned);
       if (planned.type === "string") {
-        const column = new BytesColumn(schema, zstdLevel);
+        const column = new BytesColumn(schema, context);
         this.#texts[planned.slot] = column;
         columns.push(column);
       } else if (planned.type === "bool") {
-        const column = new BoolColumn(schema, zstdLevel);
+        const column = new BoolColumn(schema, context);
         this.#booleans[planned.slot] = column;
         columns.push(column);
       } else {
-        const column = new WordColumn(schema, zstdLevel);
+        const column = new WordColumn(schema, context);
         this.#words[planned.slot] = column;
         columns.push(column);
       }
