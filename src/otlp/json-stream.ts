@@ -1,6 +1,6 @@
 // OTLP JSON -> protobuf in one pass over the bytes, for JSON in the form that exporters write. It builds no text and no
 // objects, which is where JSON.parse spends its time. Anything else it leaves to json.ts, which also makes the errors.
-import { isUtf8 } from "node:buffer";
+import { isUtf8 } from "../util/utf8.ts";
 import { hexDigit } from "../util/hex.ts";
 import type { Field } from "./json-stream-fields.ts";
 import { FIELDS } from "./json-stream-fields.ts";

@@ -23,7 +23,10 @@ const CONFINED: readonly { pattern: RegExp; allowed: RegExp }[] = [
   { pattern: /from "hono/, allowed: /^src\/(http\/|index\.ts)/ },
   { pattern: /from "cloudflare:/, allowed: /^durable-objects\// },
   { pattern: /from "node:zlib"/, allowed: /^src\/util\/codec\.ts/ },
-  { pattern: /from "node:(?!zlib)/, allowed: /^src\/(cli\/|store\/(memory-store|s3-client)\.ts)/ },
+  {
+    pattern: /from "node:(?!zlib)/,
+    allowed: /^src\/(cli\/|util\/utf8\.ts|store\/(memory-store|s3-client)\.ts)/,
+  },
   { pattern: /from "aws4fetch"/, allowed: /^src\/store\/s3-client\.ts/ },
   { pattern: /\bDate\.now\(|\bMath\.random\(/, allowed: /^src\/(util\/clock\.ts|cli\/)/ },
   { pattern: /\bsql\.exec\b/, allowed: /^durable-objects\// },
