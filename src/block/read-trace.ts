@@ -1,7 +1,6 @@
 // Reads the spans of one trace from a range of otlp_span pages.
 import { TRACE_ID_BYTES } from "../model/ids.ts";
 import { assert } from "../util/assert.ts";
-import { freeBytes } from "../util/bytes.ts";
 import { AppError, isAppError } from "../util/errors.ts";
 import { wordAt } from "./byte-buffer.ts";
 import { FieldCursor } from "./field-cursor.ts";
@@ -32,8 +31,6 @@ export async function* readTracePages(
   const table = new ResourceTable(resources);
   for await (const page of readPages(pages, "zstd")) {
     const data = asCorrupt(() => collect(page, table, traceId));
-    // Half a megabyte a page: see freeBytes.
-    freeBytes(page.raw);
     if (data !== undefined) yield data;
   }
 }
