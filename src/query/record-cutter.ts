@@ -1,4 +1,5 @@
 // Cuts a stream of protobuf records where they end, whatever the chunks.
+import { freeBytes } from "../util/bytes.ts";
 import { AppError } from "../util/errors.ts";
 
 const LENGTH_TYPE = 2;
@@ -34,6 +35,7 @@ export class RecordCutter {
   // The record that the last chunk left unfinished: its room (of its full length as soon as that is known).
   #pending = new Uint8Array(MAX_HEAD_BYTES);
   #pendingLength = 0;
+  #handedOut: Uint8Array | undefined;
 
   /** @param maxRecordBytes a record that claims to be longer is a lie: no memory is given for it */
   constructor(maxRecordBytes: number) {
@@ -46,12 +48,14 @@ export class RecordCutter {
    * @throws AppError `corrupt` when a record is longer than allowed or not protobuf
    */
   push(chunk: Uint8Array): Uint8Array[] {
+    if (this.#handedOut !== undefined) freeBytes(this.#handedOut);
+    this.#handedOut = undefined;
     const pieces: Uint8Array[] = [];
     let pos = 0;
     if (this.#pendingLength > 0) {
       pos = this.#fill(chunk);
       if (this.#pendingLength < this.#pending.length) return pieces;
-      pieces.push(this.#pending);
+      pieces.push((this.#handedOut = this.#pending));
       this.#pending = new Uint8Array(MAX_HEAD_BYTES);
       this.#pendingLength = 0;
     }

@@ -2,6 +2,7 @@
 import { PLATFORM } from "../model/limits.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { BlockRef } from "../store/rpc.ts";
+import { freeBytes } from "../util/bytes.ts";
 import { AppError, type ErrorKind, isAppError, messageOf } from "../util/errors.ts";
 import { RecordCutter } from "./record-cutter.ts";
 
@@ -27,22 +28,64 @@ export function failureOf(source: string, error: unknown): SourceFailure {
 
 type Opened = { readonly stream: ReadableStream<Uint8Array> } | { readonly error: unknown };
 
+/** Reads a stream chunk by chunk; each chunk is valid until the next is read. */
+interface ChunkReader {
+  /** Undefined at the end. */
+  read(): Promise<Uint8Array | undefined>;
+  cancel(): Promise<void>;
+}
+
+// Into one buffer over and over: with a new one for each chunk, dead buffers pile up as fast as the trace comes.
+const READ_BYTES = 64 * 1024;
+
+function chunkReader(stream: ReadableStream<Uint8Array>): ChunkReader {
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = stream.getReader({ mode: "byob" });
+  } catch {
+    return defaultReader(stream);
+  }
+  let buffer = new ArrayBuffer(READ_BYTES);
+  return {
+    async read() {
+      const { done, value } = await reader.read(new Uint8Array(buffer, 0, READ_BYTES));
+      // The memory wanders through the stream and back.
+      if (value !== undefined) ({ buffer } = value);
+      return done || value === undefined ? undefined : value;
+    },
+    cancel: () => reader.cancel(),
+  };
+}
+
+/** For streams that are not of bytes. */
+function defaultReader(stream: ReadableStream<Uint8Array>): ChunkReader {
+  const reader = stream.getReader();
+  return {
+    async read() {
+      const { done, value } = await reader.read();
+      return done ? undefined : value;
+    },
+    cancel: () => reader.cancel(),
+  };
+}
+
 /**
- * The chunks of `stream`. However the iteration ends, the stream is then read to its end or cancelled.
+ * The chunks of `stream`, each valid until the next is asked for. However the iteration ends, the stream is then read
+ * to its end or cancelled.
  * @param count is told the bytes of each chunk
  */
 async function* chunksOf(
   stream: ReadableStream<Uint8Array>,
   count: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array> {
-  const reader = stream.getReader();
+  const reader = chunkReader(stream);
   let ended = false;
   try {
     for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      count(value.length);
-      yield value;
+      const chunk = await reader.read();
+      if (chunk === undefined) break;
+      count(chunk.length);
+      yield chunk;
     }
     ended = true;
   } catch (error) {
@@ -74,7 +117,10 @@ export async function readLive(
   return bytes;
 }
 
-/** Decodes pages of a block and yields the trace's spans as TracesData: block/read-trace.ts, or a test's stand-in. */
+/**
+ * Decodes pages of a block and yields the trace's spans as TracesData: block/read-trace.ts, or a test's stand-in.
+ * A chunk of `pages` is valid until the next is asked for; what is yielded owns its buffer and is freed.
+ */
 export type ReadPages = (
   pages: AsyncIterable<Uint8Array>,
   resources: Uint8Array,
@@ -181,7 +227,9 @@ export class BlockReader {
     });
     try {
       for await (const piece of this.#readPages(pages, ref.resources, this.#traceId)) {
-        if (!take(piece)) return false;
+        const wanted = take(piece);
+        freeBytes(piece);
+        if (!wanted) return false;
       }
       return true;
     } finally {

@@ -38,3 +38,12 @@ export function exactBytes(bytes: Uint8Array): Uint8Array {
   if (bytes.byteLength !== bytes.buffer.byteLength) return new Uint8Array(bytes);
   return bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer);
 }
+
+/**
+ * Gives the memory of `bytes` back at once, if they own their whole buffer. Otherwise it waits for a collection, which
+ * the runtime is in no hurry for: tens of megabytes of dead buffers pile up meanwhile. Nobody may use `bytes` any more.
+ */
+export function freeBytes(bytes: Uint8Array): void {
+  const { buffer } = bytes;
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength) buffer.transfer(0);
+}

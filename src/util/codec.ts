@@ -8,7 +8,7 @@ import {
   zstdCompressSync,
   zstdDecompressSync,
 } from "node:zlib";
-import { concatBytes, exactBytes } from "./bytes.ts";
+import { concatBytes, exactBytes, freeBytes } from "./bytes.ts";
 import { AppError, messageOf } from "./errors.ts";
 
 /** How bytes are compressed. `deflate` is HTTP's: a zlib stream, or, as some clients send it, a bare one. */
@@ -101,7 +101,9 @@ export function compressZstd(bytes: Uint8Array, level: number): Uint8Array {
   const params = { [constants.ZSTD_c_compressionLevel]: level };
   if (bytes.length <= ZSTD_ONE_STEP_BYTES) return exactBytes(zstdCompressSync(bytes, { params }));
   const flushed = zstdCompressSync(bytes, { params, finishFlush: constants.ZSTD_e_flush });
-  return concatBytes([flushed, ZSTD_LAST_BLOCK]);
+  const ended = concatBytes([flushed, ZSTD_LAST_BLOCK]);
+  freeBytes(flushed);
+  return ended;
 }
 
 /** CRC-32 (polynomial 0x04C11DB7, as in gzip and Parquet) of `bytes`, unsigned. */
