@@ -58,43 +58,47 @@ const TYPES = {
 } as const;
 
 function typeOf(value: Value): number {
-  const [name] = Object.keys(value) as (keyof typeof TYPES)[];
+  const name = (Object.keys(value) as (keyof typeof TYPES)[]).find((key) => key in TYPES);
   return TYPES[name!];
 }
 
 function write(out: Writer, value: Value): void {
-  if ("bool" in value) return out.writeBool(value.bool);
-  if ("double" in value) return out.writeDouble(value.double);
-  if ("i16" in value) return out.writeI16(value.i16);
-  if ("i32" in value) return out.writeI32(value.i32);
-  if ("i64" in value) {
+  if ("bool" in value) out.writeBool(value.bool);
+  else if ("double" in value) out.writeDouble(value.double);
+  else if ("i16" in value) out.writeI16(value.i16);
+  else if ("i32" in value) out.writeI32(value.i32);
+  else if ("i64" in value) {
     const bits = BigInt.asUintN(64, BigInt(value.i64));
-    return out.writeI64(new library.Int64(Number(bits >> 32n), Number(bits & 0xffffffffn)));
-  }
-  if ("text" in value) return out.writeBinary(Buffer.from(value.text as string));
+    out.writeI64(new library.Int64(Number(bits >> 32n), Number(bits & 0xffffffffn)));
+  } else if ("text" in value) out.writeBinary(Buffer.from(value.text));
+  else if ("struct" in value) writeStruct(out, value.struct);
+  else writeContainer(out, value);
+}
+
+function writeContainer(out: Writer, value: Extract<Value, { list: unknown } | { map: unknown }>): void {
   if ("list" in value) {
-    out.writeListBegin(
-      value.of ?? (value.list[0] === undefined ? TYPES.struct : typeOf(value.list[0])),
-      value.list.length,
-    );
+    const [first] = value.list;
+    out.writeListBegin(value.of ?? (first ? typeOf(first) : TYPES.struct), value.list.length);
     for (const item of value.list) write(out, item);
-    return out.writeListEnd();
+    out.writeListEnd();
+    return;
   }
-  if ("map" in value) {
-    const [first] = value.map;
-    out.writeMapBegin(
-      first ? typeOf(first[0]) : TYPES.text,
-      first ? typeOf(first[1]) : TYPES.text,
-      value.map.length,
-    );
-    for (const [key, item] of value.map) {
-      write(out, key);
-      write(out, item);
-    }
-    return out.writeMapEnd();
+  const [first] = value.map;
+  out.writeMapBegin(
+    first ? typeOf(first[0]) : TYPES.text,
+    first ? typeOf(first[1]) : TYPES.text,
+    value.map.length,
+  );
+  for (const [key, item] of value.map) {
+    write(out, key);
+    write(out, item);
   }
+  out.writeMapEnd();
+}
+
+function writeStruct(out: Writer, fields: Fields): void {
   out.writeStructBegin("");
-  for (const [id, field] of value.struct) {
+  for (const [id, field] of fields) {
     if (field === undefined) continue;
     out.writeFieldBegin("", typeOf(field), id);
     write(out, field);

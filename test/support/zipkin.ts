@@ -1,5 +1,6 @@
 // The generator's spans as Zipkin senders write them. Made from the decoded OTLP, independently of src/zipkin.
 import { fromBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { AnyValue, KeyValue } from "../../src/otlp/gen/opentelemetry/proto/common/v1/common_pb.ts";
 import type { Span } from "../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
 import { TracesDataSchema } from "../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
@@ -86,4 +87,79 @@ export function zipkinSpans(batch: Uint8Array, style: ZipkinStyle): ZipkinSpan[]
     const tags = tagsOf(resource?.attributes ?? []);
     return scopeSpans.flatMap(({ spans }) => spans.map((span) => zipkinSpan(span, tags, style)));
   });
+}
+
+// ---- zipkin.proto3.ListOfSpans
+
+const PROTO_KINDS = { CLIENT: 1, SERVER: 2, PRODUCER: 3, CONSUMER: 4 } as const;
+
+function bytesOfHex(hex: string): Uint8Array {
+  return new Uint8Array(Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, "hex"));
+}
+
+function ipv6Bytes(text: string): Uint8Array {
+  const [head = "", tail = ""] = text.split("::");
+  const groups = (part: string): number[] =>
+    part === "" ? [] : part.split(":").map((group) => parseInt(group, 16));
+  const [front, back] = [groups(head), groups(tail)];
+  const all = [...front, ...Array.from({ length: 8 - front.length - back.length }, () => 0), ...back];
+  return Uint8Array.from(all.flatMap((group) => [group >> 8, group & 255]));
+}
+
+function writeEndpoint(out: BinaryWriter, { serviceName, ipv4, ipv6, port }: ZipkinEndpoint): void {
+  if (serviceName !== undefined) out.tag(1, WireType.LengthDelimited).string(serviceName);
+  if (ipv4 !== undefined)
+    out.tag(2, WireType.LengthDelimited).bytes(Uint8Array.from(ipv4.split("."), Number));
+  if (ipv6 !== undefined) out.tag(3, WireType.LengthDelimited).bytes(ipv6Bytes(ipv6));
+  if (port !== undefined) out.tag(4, WireType.Varint).int32(port);
+}
+
+function writeSpan(out: BinaryWriter, span: ZipkinSpan): void {
+  out.tag(1, WireType.LengthDelimited).bytes(bytesOfHex(span.traceId));
+  if (span.parentId !== undefined) out.tag(2, WireType.LengthDelimited).bytes(bytesOfHex(span.parentId));
+  out.tag(3, WireType.LengthDelimited).bytes(bytesOfHex(span.id));
+  if (span.kind !== undefined) out.tag(4, WireType.Varint).int32(PROTO_KINDS[span.kind]);
+  if (span.name !== undefined) out.tag(5, WireType.LengthDelimited).string(span.name);
+  if (span.timestamp !== undefined) out.tag(6, WireType.Bit64).fixed64(BigInt(span.timestamp));
+  if (span.duration !== undefined) out.tag(7, WireType.Varint).uint64(BigInt(span.duration));
+  for (const [number, endpoint] of [
+    [8, span.localEndpoint],
+    [9, span.remoteEndpoint],
+  ] as const) {
+    if (endpoint === undefined) continue;
+    out.tag(number, WireType.LengthDelimited).fork();
+    writeEndpoint(out, endpoint);
+    out.join();
+  }
+  for (const { timestamp, value } of span.annotations ?? []) {
+    out.tag(10, WireType.LengthDelimited).fork();
+    out
+      .tag(1, WireType.Bit64)
+      .fixed64(BigInt(timestamp))
+      .tag(2, WireType.LengthDelimited)
+      .string(value)
+      .join();
+  }
+  for (const [key, value] of Object.entries(span.tags ?? {})) {
+    out.tag(11, WireType.LengthDelimited).fork();
+    out.tag(1, WireType.LengthDelimited).string(key).tag(2, WireType.LengthDelimited).string(value).join();
+  }
+  if (span.debug !== undefined) out.tag(12, WireType.Varint).bool(span.debug);
+  if (span.shared !== undefined) out.tag(13, WireType.Varint).bool(span.shared);
+}
+
+/** The spans in Zipkin's protobuf. */
+export function encodeZipkinProtobuf(spans: readonly ZipkinSpan[]): Uint8Array {
+  const out = new BinaryWriter();
+  for (const span of spans) {
+    out.tag(1, WireType.LengthDelimited).fork();
+    writeSpan(out, span);
+    out.join();
+  }
+  return out.finish();
+}
+
+/** The spans in Zipkin's JSON. */
+export function encodeZipkinJson(spans: readonly unknown[]): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(spans));
 }
