@@ -188,7 +188,7 @@ export class JsonCursor {
     if (bytes[this.pos] === 0x2d) this.pos++;
     let value = 0;
     const first = this.pos;
-    while (isDigit(bytes[this.pos] ?? 0)) value = value * 10 + (bytes[this.pos++] ?? 0) - 0x30;
+    while (isDigit(bytes[this.pos] ?? 0)) value = value * 10 + ((bytes[this.pos++] ?? 0) - 0x30);
     const digits = this.pos - first;
     if (digits === 0 || (digits > 1 && bytes[first] === 0x30))
       throw this.malformed(first + Math.min(digits, 1));
