@@ -368,6 +368,23 @@ describe("sizes", () => {
     expect(name.dictionary?.count).toBe(2);
   });
 
+  test("more traces than 16 bits count: codes of 24 bits", async () => {
+    const spans = Array.from({ length: 66_000 }, (_, i) => {
+      const traceId = new Uint8Array(16);
+      new DataView(traceId.buffer).setUint32(12, i + 1);
+      return spanWith({ traceId });
+    });
+    const { file } = await buildBlock([batchOf(...spans.toReversed())]);
+    const rows = await hyparquetRows(file);
+    const ids = rows.map((row) => Number.parseInt(String(row["trace_id"]), 16));
+    expect(ids).toEqual(spans.map((_, i) => i + 1));
+    const { pages } = await (await openBlock(bytesSource(file))).readColumn("trace_id");
+    const widths = pages.map(({ content }) =>
+      content.kind === "codes" ? content.codes.BYTES_PER_ELEMENT : 0,
+    );
+    expect(widths).toEqual([2, 2, 4]);
+  });
+
   test("a trace of 100,000 spans among others", async () => {
     const spans = Array.from({ length: 100_000 }, (_, i) =>
       spanWith({
