@@ -74,12 +74,27 @@ const zipkinSpan: fc.Arbitrary<ZipkinSpan> = fc.record(
 
 const KINDS = { SERVER: 2, CLIENT: 3, PRODUCER: 4, CONSUMER: 5 };
 
-function naive(span: ZipkinSpan): Partial<NormalSpan> {
-  const { localEndpoint: local, remoteEndpoint: remote } = span;
+function naiveAttributes({
+  localEndpoint: local,
+  remoteEndpoint: remote,
+  tags,
+}: ZipkinSpan): NormalSpan["attributes"] {
   const text = (key: string, value: string | undefined): NormalSpan["attributes"] =>
     value ? [[key, { string: value }]] : [];
   const port = (key: string, value: number | undefined): NormalSpan["attributes"] =>
     value ? [[key, { int: String(value) }]] : [];
+  return [
+    ...text("net.host.ip", local?.ipv4),
+    ...port("net.host.port", local?.port),
+    ...text("peer.service", remote?.serviceName),
+    ...text("net.peer.ip", remote?.ipv4),
+    ...port("net.peer.port", remote?.port),
+    ...Object.entries(tags ?? {}).map(([key, string]): [string, { string: string }] => [key, { string }]),
+  ];
+}
+
+function naive(span: ZipkinSpan): Partial<NormalSpan> {
+  const service = span.localEndpoint?.serviceName;
   return {
     traceId: span.traceId.padStart(32, "0"),
     spanId: span.id,
@@ -88,24 +103,14 @@ function naive(span: ZipkinSpan): Partial<NormalSpan> {
     kind: span.kind === undefined ? 0 : KINDS[span.kind],
     startNs: String(BigInt(span.timestamp ?? 0) * 1000n),
     endNs: String((BigInt(span.timestamp ?? 0) + BigInt(span.duration ?? 0)) * 1000n),
-    attributes: [
-      ...text("net.host.ip", local?.ipv4),
-      ...port("net.host.port", local?.port),
-      ...text("peer.service", remote?.serviceName),
-      ...text("net.peer.ip", remote?.ipv4),
-      ...port("net.peer.port", remote?.port),
-      ...Object.entries(span.tags ?? {}).map(([key, string]): [string, { string: string }] => [
-        key,
-        { string },
-      ]),
-    ],
+    attributes: naiveAttributes(span),
     events: (span.annotations ?? []).map(({ timestamp, value }) => ({
       timeNs: String(BigInt(timestamp) * 1000n),
       name: value,
       attributes: [],
       droppedAttributes: 0,
     })),
-    resource: { attributes: text("service.name", local?.serviceName), schemaUrl: "" },
+    resource: { attributes: service ? [["service.name", { string: service }]] : [], schemaUrl: "" },
   };
 }
 
