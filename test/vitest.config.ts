@@ -65,7 +65,7 @@ export default defineConfig({
           name: "e2e",
           environment: "node",
           include: ["test/e2e/**/*.test.ts"],
-          // Servers with their clients: alone, and after everything else, so that nothing disturbs what they measure.
+          // Servers with their clients: never beside the other projects, so that nothing disturbs what they measure.
           fileParallelism: false,
           sequence: { groupOrder: 1 },
           testTimeout: 120_000,

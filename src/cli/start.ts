@@ -60,7 +60,13 @@ function stopOnSignals(server: Server): void {
 
 const env = process.env;
 // Variables of the Worker that may be set for a run without editing wrangler.toml.
-const PASSED_ON = ["FLUSH_AGE_SECONDS", "FLUSH_BYTES", "MAX_TRACE_BYTES", ...S3_VARIABLES];
+const PASSED_ON = [
+  "FLUSH_AGE_SECONDS",
+  "FLUSH_BYTES",
+  "MAX_TRACE_BYTES",
+  "CORS_ALLOWED_ORIGINS",
+  ...S3_VARIABLES,
+];
 
 try {
   const dataDir = resolve(env["RUBATO_DATA"] ?? ".rubato");
