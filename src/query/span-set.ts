@@ -90,6 +90,8 @@ export class SpanSet {
       this.#lows[slot] = low;
       this.#kinds[slot] = kind;
     }
+    // Megabytes each: not left to a collection.
+    for (const { buffer } of [highs, lows, kinds]) buffer.transfer(0);
   }
 }
 

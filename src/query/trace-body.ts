@@ -16,7 +16,8 @@ export interface BodyFormat {
   readonly maxValueDepth: number;
 }
 
-type Chunks = Generator<Uint8Array<ArrayBuffer>>;
+/** Parts of a body, made one at a time; each owns its buffer, which is the receiver's. */
+export type Chunks = Generator<Uint8Array<ArrayBuffer>>;
 
 /** Sources named in a message; with hundreds of blocks the rest is only counted. */
 const MAX_NAMED = 3;
@@ -120,7 +121,7 @@ function* asStored(chunks: Chunks): Chunks {
 }
 
 /** A stream that makes each chunk when it is asked for; cancelling lets go of what is left. */
-function pulled(chunks: Chunks): ReadableStream<Uint8Array> {
+export function pulled(chunks: Chunks): ReadableStream<Uint8Array> {
   return new ReadableStream(
     {
       type: "bytes",
@@ -139,15 +140,22 @@ function pulled(chunks: Chunks): ReadableStream<Uint8Array> {
 }
 
 /**
- * Writes the answer: whole when the trace is small, as a stream that is made while it is read when it is not. Once only:
- * the trace's parts are let go on the way. A stream fails with AppError `corrupt` where the stored bytes are wrong; for a
- * small trace that is thrown.
+ * The answer, made while it is read. Once only: the trace's parts are let go on the way.
+ * @throws while it is read: AppError `corrupt` where the stored bytes are wrong
+ */
+export function traceChunks(found: FoundTrace, format: BodyFormat): Chunks {
+  return asStored(format.encoding === "json" ? jsonChunks(found, format) : protobufChunks(found, format));
+}
+
+/**
+ * The answer: whole when the trace is small, otherwise as a stream that is made while it is read; see `traceChunks`.
+ * @param stream makes the stream of the chunks; it returns them when the reader gives up
  */
 export function traceBody(
   found: FoundTrace,
   format: BodyFormat,
+  stream: (chunks: Chunks) => ReadableStream<Uint8Array> = pulled,
 ): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
-  const write = format.encoding === "json" ? jsonChunks : protobufChunks;
-  const chunks = asStored(write(found, format));
-  return found.trace.isSmall ? concatBytes([...chunks]) : pulled(chunks);
+  const chunks = traceChunks(found, format);
+  return found.trace.isSmall ? concatBytes([...chunks]) : stream(chunks);
 }

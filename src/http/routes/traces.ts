@@ -8,6 +8,7 @@ import { traceHash } from "../../util/hash.ts";
 import { logError } from "../../util/log.ts";
 import { compressible } from "../compress.ts";
 import type { AppDeps } from "../deps.ts";
+import { streamChunks } from "../stream-chunks.ts";
 import { readTraceParams } from "../trace-params.ts";
 
 type Version = 1 | 2;
@@ -43,7 +44,8 @@ async function traceById(c: Context, deps: AppDeps, id: string, version: Version
   const refused = version === 1 ? refusal(found, sources) : undefined;
   if (refused !== undefined) return refused;
   const encoding = encodingOf(request.headers.get("accept"));
-  const body = traceBody(found, { version, encoding, maxValueDepth: deps.limits.maxValueDepth });
+  const format = { version, encoding, maxValueDepth: deps.limits.maxValueDepth };
+  const body = traceBody(found, format, streamChunks);
   return compressible(request, body, { ...sources, "content-type": `application/${encoding}` });
 }
 
