@@ -194,7 +194,7 @@ interface ZipkinPrinted {
     readonly timestamp: number;
     readonly duration: number;
     readonly annotations: { readonly timestamp: number; readonly value: string }[];
-    readonly shared: boolean;
+    readonly shared?: boolean;
   }[];
   readonly failures: string[];
 }
@@ -233,7 +233,7 @@ const ZIPKIN_DIALECTS: Readonly<Record<string, ZipkinDialect>> = {
 function zipkinSpans({ spans }: ZipkinPrinted, dialect: ZipkinDialect): NormalSpan[] {
   const micros = (value: number): string => String(BigInt(value) * 1000n);
   const find = (name: string, shared = false): ZipkinPrinted["spans"][number] => {
-    const span = spans.find((one) => one.name === name && one.shared === shared);
+    const span = spans.find((one) => one.name === name && (one.shared ?? false) === shared);
     if (span === undefined) throw new Error(`the client made no span ${name}`);
     return span;
   };

@@ -31,7 +31,7 @@ function tracerOf(localServiceName) {
   const logSpan = logger.logSpan.bind(logger);
   logger.logSpan = (span) => {
     const { traceId, id, parentId, name, timestamp, duration, annotations, shared } = span;
-    spans.push({ traceId, id, parentId, name, timestamp, duration, annotations, shared: Boolean(shared) });
+    spans.push({ traceId, id, parentId, name, timestamp, duration, annotations, shared });
     logSpan(span);
   };
   return new Tracer({
