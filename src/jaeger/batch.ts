@@ -5,6 +5,7 @@ import { BatchBuilder } from "../otlp/batch-builder.ts";
 import { Nanos } from "../otlp/nanos.ts";
 import { EVENT, FIXED64, LENGTH, LINK, RESOURCE, SPAN, tagOf } from "../otlp/wire.ts";
 import type { WireWriter } from "../otlp/wire-writer.ts";
+import { isName } from "../util/byte-keys.ts";
 import type { ThriftProtocol, ThriftReader } from "../util/thrift-reader.ts";
 import { T, readThrift } from "../util/thrift-reader.ts";
 import { Process } from "./process.ts";
@@ -209,8 +210,8 @@ class BatchReader {
   #eventField(): void {
     const tag = this.#eventTag;
     tag.read(this.#reader);
-    if (tag.type === TAG_TYPE.string && isRange(this.#bytes, tag.key, EVENT_KEY)) {
-      this.#out.text(tagOf(EVENT.name, LENGTH), this.#bytes, tag.text[0], tag.text[1]);
+    if (tag.type === TAG_TYPE.string && isName(this.#bytes, tag.keyStart, tag.keyEnd, EVENT_KEY)) {
+      this.#out.text(tagOf(EVENT.name, LENGTH), this.#bytes, tag.textStart, tag.textEnd);
     } else tag.write(this.#out, EVENT_ATTRIBUTES_TAG, this.#bytes);
   }
 
@@ -286,10 +287,6 @@ function isZero(words: Uint32Array): boolean {
 
 function isSameTrace(a: Uint32Array, b: Uint32Array): boolean {
   return a[0] === b[0] && a[1] === b[1] && a[2] === b[2] && a[3] === b[3];
-}
-
-function isRange(bytes: Uint8Array, [start, end]: readonly [number, number], name: Uint8Array): boolean {
-  return end - start === name.length && name.every((byte, i) => bytes[start + i] === byte);
 }
 
 /**

@@ -59,7 +59,7 @@ export class Process {
   write(out: WireWriter, tag: number): void {
     const service = this.#serviceName;
     if (service !== "" && service !== NO_SERVICE_NAME) out.stringAttribute(tag, "service.name", service);
-    const keys = this.#tags.map(({ key }) => this.#text(key[0], key[1]));
+    const keys = this.#tags.map(({ keyStart, keyEnd }) => this.#text(keyStart, keyEnd));
     const present = new Set(keys);
     for (const [i, one] of this.#tags.entries()) {
       const renamed = RENAMED.get(keys[i] ?? "");

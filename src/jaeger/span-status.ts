@@ -19,9 +19,8 @@ const ROLES = new ByteKeys([
   ["http.status_code", ROLE.httpCode],
   ["http.status_message", ROLE.httpMessage],
 ]);
-/** No key with a role is shorter or longer; most tags are told by this and their first letter. */
-const LENGTH_MIN = 5;
-const LENGTH_MAX = 23;
+/** Lengths of the keys with a role, as bits: most tags are told by theirs. */
+const LENGTHS = (1 << 5) | (1 << 9) | (1 << 16) | (1 << 19) | (1 << 23);
 
 /**
  * Gathers the tags that say kind and status. The order of precedence:
@@ -60,9 +59,9 @@ export class SpanStatus {
 
   /** Looks at a tag of the span. Returns true when it is not to be an attribute. */
   take(tag: Tag): boolean {
-    const [start, end] = tag.key;
-    if (end - start < LENGTH_MIN || end - start > LENGTH_MAX) return false;
-    const role = ROLES.of(this.#bytes, start, end);
+    const length = tag.keyEnd - tag.keyStart;
+    if (length > 23 || (LENGTHS & (1 << length)) === 0) return false;
+    const role = ROLES.of(this.#bytes, tag.keyStart, tag.keyEnd);
     return role >= 0 && this.#taken(role, tag);
   }
 

@@ -12,14 +12,18 @@ const STRING_VALUE_TAG = tagOf(ANY_VALUE.stringValue, LENGTH);
 /** TagType. */
 export const TAG_TYPE = { string: 0, double: 1, bool: 2, long: 3, binary: 4 } as const;
 
+// Where the ranges lie in `offsets`.
+const KEY = 0;
+const TEXT = 2;
+const BINARY = 4;
+
 const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
 
 /** A tag as it was read. Texts and bytes stay where they are: ranges of the body. */
 export class Tag {
-  readonly key: [start: number, end: number] = [0, 0];
+  /** Start and end of the key, of vStr, of vBinary. */
+  readonly offsets = new Int32Array(6);
   type = 0;
-  readonly text: [start: number, end: number] = [0, 0];
-  readonly binary: [start: number, end: number] = [0, 0];
   double = 0;
   bool = false;
   low = 0;
@@ -27,9 +31,7 @@ export class Tag {
 
   /** Takes over what `other` holds. */
   assign(other: Tag): void {
-    [this.key[0], this.key[1]] = other.key;
-    [this.text[0], this.text[1]] = other.text;
-    [this.binary[0], this.binary[1]] = other.binary;
+    this.offsets.set(other.offsets);
     this.type = other.type;
     this.double = other.double;
     this.bool = other.bool;
@@ -42,13 +44,12 @@ export class Tag {
    * A value that is not there is that type's zero.
    */
   read(reader: ThriftReader): void {
-    this.key[0] = this.key[1] = 0;
-    this.text[0] = this.text[1] = 0;
-    this.binary[0] = this.binary[1] = 0;
+    this.offsets.fill(0);
     this.type = 0;
     this.double = 0;
     this.bool = false;
-    this.low = this.high = 0;
+    this.low = 0;
+    this.high = 0;
     const outer = reader.beginStruct();
     while (reader.field() !== T.stop) this.#field(reader);
     reader.endStruct(outer);
@@ -56,37 +57,52 @@ export class Tag {
 
   #field(reader: ThriftReader): void {
     const { fieldId, fieldType } = reader;
-    if (fieldId === 2 && fieldType === T.i32) this.type = reader.i32();
+    if (fieldType === T.binary) {
+      reader.binary();
+      const at = fieldId === 1 ? KEY : fieldId === 3 ? TEXT : fieldId === 7 ? BINARY : -1;
+      if (at < 0) return;
+      this.offsets[at] = reader.start;
+      this.offsets[at + 1] = reader.end;
+    } else if (fieldId === 2 && fieldType === T.i32) this.type = reader.i32();
     else if (fieldId === 4 && fieldType === T.double) this.double = reader.double();
     else if (fieldId === 5 && fieldType === T.bool) this.bool = reader.bool();
     else if (fieldId === 6 && fieldType === T.i64) {
       reader.i64();
       this.low = reader.low;
       this.high = reader.high;
-    } else if (fieldType === T.binary) {
-      reader.binary();
-      const range =
-        fieldId === 1 ? this.key : fieldId === 3 ? this.text : fieldId === 7 ? this.binary : undefined;
-      if (range === undefined) return;
-      range[0] = reader.start;
-      range[1] = reader.end;
     } else reader.skip(fieldType);
+  }
+
+  get keyStart(): number {
+    return this.offsets[KEY] ?? 0;
+  }
+
+  get keyEnd(): number {
+    return this.offsets[KEY + 1] ?? 0;
+  }
+
+  get textStart(): number {
+    return this.offsets[TEXT] ?? 0;
+  }
+
+  get textEnd(): number {
+    return this.offsets[TEXT + 1] ?? 0;
   }
 
   /** The text of a string tag, "" of another type. */
   textOf(bytes: Uint8Array): string {
     if (this.type !== TAG_TYPE.string) return "";
-    return decoder.decode(bytes.subarray(this.text[0], this.text[1]));
+    return decoder.decode(bytes.subarray(this.textStart, this.textEnd));
   }
 
   /** Writes the tag as an attribute, the repeated field `tag`. A type that Jaeger does not have gives no value. */
   write(out: WireWriter, tag: number, bytes: Uint8Array): void {
     if (this.type === TAG_TYPE.string) {
-      out.textAttribute(tag, bytes, this.key, this.text);
+      out.textAttribute(tag, bytes, this.offsets, KEY);
       return;
     }
     const body = out.open(tag, 1);
-    out.text(KEY_TAG, bytes, this.key[0], this.key[1]);
+    out.text(KEY_TAG, bytes, this.keyStart, this.keyEnd);
     this.#writeValue(out, bytes);
     out.close(body, 1);
   }
@@ -112,10 +128,10 @@ export class Tag {
       case TAG_TYPE.long:
         return intValue(out, this.low, this.high);
       case TAG_TYPE.binary:
-        return bytesValue(out, bytes, this.binary[0], this.binary[1]);
+        return bytesValue(out, bytes, this.offsets[BINARY] ?? 0, this.offsets[BINARY + 1] ?? 0);
       default: {
         const body = out.open(VALUE_TAG, 1);
-        if (this.text[0] !== this.text[1]) out.text(STRING_VALUE_TAG, bytes, this.text[0], this.text[1]);
+        if (this.textStart !== this.textEnd) out.text(STRING_VALUE_TAG, bytes, this.textStart, this.textEnd);
         out.close(body, 1);
       }
     }

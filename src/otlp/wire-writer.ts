@@ -224,55 +224,53 @@ export class WireWriter {
     this.close(body, room);
   }
 
-  /** As `stringAttribute`, of the UTF-8 in `bytes` [key[0], key[1]) and [value[0], value[1]). */
-  textAttribute(
-    tag: number,
-    bytes: Uint8Array,
-    key: readonly [start: number, end: number],
-    value: readonly [start: number, end: number],
-  ): void {
-    const length = key[1] - key[0] + value[1] - value[0];
+  /** As `stringAttribute`, of UTF-8 in `bytes`: `offsets` has start and end of the key, then of the value, from `at` on. */
+  textAttribute(tag: number, bytes: Uint8Array, offsets: Int32Array, at: number): void {
+    const keyStart = offsets[at] ?? 0;
+    const keyEnd = offsets[at + 1] ?? 0;
+    const valueStart = offsets[at + 2] ?? 0;
+    const valueEnd = offsets[at + 3] ?? 0;
+    const length = keyEnd - keyStart + valueEnd - valueStart;
     if (tag < 128 && length <= SHORT_ATTRIBUTE_CHARS) {
       this.#need(8 + length);
-      if (this.#shortText(tag, bytes, key, value)) return;
+      if (this.#shortText(tag, bytes, offsets, at)) return;
     }
     const room = varintLength(length + 6);
     const body = this.open(tag, room);
-    this.text(KEY_TAG, bytes, key[0], key[1]);
+    this.text(KEY_TAG, bytes, keyStart, keyEnd);
     const inner = this.open(VALUE_TAG, room);
-    this.text(STRING_VALUE_TAG, bytes, value[0], value[1]);
+    this.text(STRING_VALUE_TAG, bytes, valueStart, valueEnd);
     this.close(inner, room);
     this.close(body, room);
   }
 
   /** Writes the attribute when all of it is ASCII; otherwise nothing. */
-  #shortText(
-    tag: number,
-    bytes: Uint8Array,
-    key: readonly [start: number, end: number],
-    value: readonly [start: number, end: number],
-  ): boolean {
+  #shortText(tag: number, bytes: Uint8Array, offsets: Int32Array, at: number): boolean {
     const out = this.#bytes;
-    const keyEnd = key[1];
-    const valueEnd = value[1];
-    const keyLength = keyEnd - key[0];
-    const valueLength = valueEnd - value[0];
+    const keyStart = offsets[at] ?? 0;
+    const keyEnd = offsets[at + 1] ?? 0;
+    const valueStart = offsets[at + 2] ?? 0;
+    const valueEnd = offsets[at + 3] ?? 0;
+    const keyLength = keyEnd - keyStart;
+    const valueLength = valueEnd - valueStart;
     let pos = this.#pos;
-    out[pos++] = tag;
-    out[pos++] = keyLength + valueLength + 6;
-    out[pos++] = KEY_TAG;
-    out[pos++] = keyLength;
+    out[pos] = tag;
+    out[pos + 1] = keyLength + valueLength + 6;
+    out[pos + 2] = KEY_TAG;
+    out[pos + 3] = keyLength;
+    pos += 4;
     let all = 0;
-    for (let i = key[0]; i < keyEnd; i++) {
+    for (let i = keyStart; i < keyEnd; i++) {
       const byte = bytes[i] ?? 0;
       all |= byte;
       out[pos++] = byte;
     }
-    out[pos++] = VALUE_TAG;
-    out[pos++] = valueLength + 2;
-    out[pos++] = STRING_VALUE_TAG;
-    out[pos++] = valueLength;
-    for (let i = value[0]; i < valueEnd; i++) {
+    out[pos] = VALUE_TAG;
+    out[pos + 1] = valueLength + 2;
+    out[pos + 2] = STRING_VALUE_TAG;
+    out[pos + 3] = valueLength;
+    pos += 4;
+    for (let i = valueStart; i < valueEnd; i++) {
       const byte = bytes[i] ?? 0;
       all |= byte;
       out[pos++] = byte;

@@ -18,19 +18,6 @@ export function isName(bytes: Uint8Array, start: number, end: number, name: Uint
   return true;
 }
 
-/** Whether bytes [aStart, aEnd) are those of [bStart, bEnd). */
-export function isSameRange(
-  bytes: Uint8Array,
-  aStart: number,
-  aEnd: number,
-  b: readonly [number, number],
-): boolean {
-  const [bStart, bEnd] = b;
-  if (aEnd - aStart !== bEnd - bStart) return false;
-  for (let i = aStart, j = bStart; i < aEnd; i++, j++) if (bytes[i] !== bytes[j]) return false;
-  return true;
-}
-
 /** Numbers (from 0) by name. */
 export class ByteKeys {
   readonly #buckets: Entry[][] = Array.from({ length: BUCKETS }, () => []);

@@ -272,7 +272,7 @@ class Reader {
       // A number or boolean counts as its text.
       cursor.scalar();
       if (first === NULL) continue;
-      this.#span.addTag([start, end], [cursor.start, cursor.end]);
+      this.#span.addTag(start, end, cursor.start, cursor.end);
     } while (cursor.more(CLOSE_BRACE));
   }
 

@@ -145,7 +145,7 @@ class Reader {
       else if (tag === tagOf(2, LENGTH)) this.#range(value, end);
       else wire.skip(tag, end);
     }
-    this.#span.addTag(key, value);
+    this.#span.addTag(key[0], key[1], value[0], value[1]);
   }
 
   #range(range: Range, end: number): void {

@@ -96,10 +96,10 @@ export class V2Span {
     this.refusal = "";
   }
 
-  addTag(key: readonly [number, number], value: readonly [number, number]): void {
+  addTag(keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void {
     if (this.tags.length >= 4 * MEMBERS_MAX) return this.refuse(`.tags: more than ${MEMBERS_MAX}`);
-    this.tags.push(key[0], key[1]);
-    this.tags.push(value[0], value[1]);
+    this.tags.push(keyStart, keyEnd);
+    this.tags.push(valueStart, valueEnd);
   }
 
   addAnnotation(micros: number, value: readonly [number, number]): void {

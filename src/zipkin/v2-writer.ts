@@ -5,7 +5,6 @@ import type { BatchBuilder } from "../otlp/batch-builder.ts";
 import { Nanos } from "../otlp/nanos.ts";
 import { ANY_VALUE, EVENT, FIXED64, KEY_VALUE, LENGTH, SPAN, STATUS, VARINT, tagOf } from "../otlp/wire.ts";
 import type { WireWriter } from "../otlp/wire-writer.ts";
-import { isSameRange } from "../util/byte-keys.ts";
 import { Flattened } from "./flattened.ts";
 import { isSame, isZero } from "./hex-ids.ts";
 import { ResourceFinder } from "./resource-finder.ts";
@@ -27,6 +26,16 @@ const BAR = 0x7c;
 const SEEN_SLOTS = 256;
 
 const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
+
+/** Whether the tags at `a` and `b` of `offsets` have the same key. */
+function isSameKey(bytes: Uint8Array, offsets: Int32Array, a: number, b: number): boolean {
+  const start = offsets[a] ?? 0;
+  const length = (offsets[a + 1] ?? 0) - start;
+  const other = offsets[b] ?? 0;
+  if ((offsets[b + 1] ?? 0) - other !== length) return false;
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== bytes[other + i]) return false;
+  return true;
+}
 
 /** An attribute of the span with a key that is known beforehand. */
 function textAttribute(out: WireWriter, key: string, bytes: Uint8Array, value: Range): void {
@@ -61,14 +70,12 @@ export class V2Writer {
   readonly #resources: ResourceFinder;
   readonly #flattened: Flattened;
   readonly #nanos = new Nanos();
-  readonly #key: Range = [0, 0];
-  readonly #value: Range = [0, 0];
   // What the tags of the span at hand say beside its attributes.
   #kind = 0;
   #statusCode: number | undefined;
   readonly #statusDescription: Range = [0, 0];
   #isError = false;
-  readonly #links: { readonly number: number; readonly key: Range; readonly value: Range }[] = [];
+  readonly #links: { readonly number: number; readonly offsets: Int32Array }[] = [];
   /** Where in `tags` a key with this hash came last, plus `#seenBase`: finds keys that come twice. */
   readonly #seen = new Int32Array(SEEN_SLOTS);
   #seenBase = 1;
@@ -148,44 +155,40 @@ export class V2Writer {
     this.#links.length = 0;
     this.#dropRepeated(tags);
     const bytes = this.#bytes;
-    const key = this.#key;
-    const value = this.#value;
-    for (let i = 0; i < tags.length; i += 4) {
-      key[0] = tags.at(i);
-      if (key[0] < 0) continue;
-      key[1] = tags.at(i + 1);
-      value[0] = tags.at(i + 2);
-      value[1] = tags.at(i + 3);
-      const rule = this.#rules.of(bytes, key[0], key[1]);
-      if (rule === RULE.attribute || !this.#ruled(rule, key, value)) {
-        this.#out.textAttribute(ATTRIBUTES_TAG, bytes, key, value);
+    const out = this.#out;
+    const { values, length } = tags;
+    for (let i = 0; i < length; i += 4) {
+      const start = values[i] ?? 0;
+      if (start < 0) continue;
+      const rule = this.#rules.of(bytes, start, values[i + 1] ?? 0);
+      if (rule === RULE.attribute || !this.#ruled(rule, values, i)) {
+        out.textAttribute(ATTRIBUTES_TAG, bytes, values, i);
       }
     }
   }
 
   /** Marks tags whose key comes again. One comparison a tag: a third key of the same hash between hides one. */
-  #dropRepeated(tags: Offsets): void {
+  #dropRepeated({ values, length }: Offsets): void {
     const bytes = this.#bytes;
     const seen = this.#seen;
     const base = this.#seenBase;
-    const key = this.#key;
-    for (let i = 0; i < tags.length; i += 4) {
-      key[0] = tags.at(i);
-      key[1] = tags.at(i + 1);
-      const middle = bytes[(key[0] + key[1]) >>> 1] ?? 0;
-      const last = bytes[key[1] - 1] ?? 0;
-      const slot = ((key[1] - key[0]) * 37 + middle * 11 + last * 3) & (SEEN_SLOTS - 1);
+    for (let i = 0; i < length; i += 4) {
+      const start = values[i] ?? 0;
+      const end = values[i + 1] ?? 0;
+      const middle = bytes[(start + end) >>> 1] ?? 0;
+      const last = bytes[end - 1] ?? 0;
+      const slot = ((end - start) * 37 + middle * 11 + last * 3) & (SEEN_SLOTS - 1);
       const earlier = (seen[slot] ?? 0) - base;
-      if (earlier >= 0 && isSameRange(bytes, tags.at(earlier), tags.at(earlier + 1), key)) {
-        tags.values[earlier] = -1;
-      }
+      if (earlier >= 0 && isSameKey(bytes, values, earlier, i)) values[earlier] = -1;
       seen[slot] = base + i;
     }
-    this.#seenBase += tags.length;
+    this.#seenBase = base + length;
   }
 
   /** Takes a tag that has a place of its own. Returns false when it stays an attribute all the same. */
-  #ruled(rule: number, key: Range, value: Range): boolean {
+  #ruled(rule: number, offsets: Int32Array, at: number): boolean {
+    const key: Range = [offsets[at] ?? 0, offsets[at + 1] ?? 0];
+    const value: Range = [offsets[at + 2] ?? 0, offsets[at + 3] ?? 0];
     switch (rule) {
       case RULE.traceState:
         this.#out.text(tagOf(SPAN.traceState, LENGTH), this.#bytes, value[0], value[1]);
@@ -205,7 +208,7 @@ export class V2Writer {
         return true;
       case RULE.link: {
         const number = Number(this.#text(this.#bytes, key[0], key[1]).slice("otlp.link.".length));
-        this.#links.push({ number, key: [...key], value: [...value] });
+        this.#links.push({ number, offsets: Int32Array.of(...key, ...value) });
         return true;
       }
       default:
@@ -250,10 +253,10 @@ export class V2Writer {
   /** In order of their numbers: exporters sort keys as text, which puts 10 before 2. */
   #writeLinks(): void {
     this.#links.sort((a, b) => a.number - b.number);
-    for (const { key, value } of this.#links) {
-      const text = decoder.decode(this.#bytes.subarray(value[0], value[1]));
+    for (const { offsets } of this.#links) {
+      const text = decoder.decode(this.#bytes.subarray(offsets[2], offsets[3]));
       if (!this.#flattened.link(LINKS_TAG, text)) {
-        this.#out.textAttribute(ATTRIBUTES_TAG, this.#bytes, key, value);
+        this.#out.textAttribute(ATTRIBUTES_TAG, this.#bytes, offsets, 0);
       }
     }
   }
