@@ -2,6 +2,7 @@
 import { readTracePages } from "../block/read-trace.ts";
 import { type Limits, PLATFORM } from "../model/limits.ts";
 import type { BlockRef, FindTraceReply, TraceShardRpc } from "../store/rpc.ts";
+import { AppError, isAppError } from "../util/errors.ts";
 import type { MergedTrace } from "./merged-trace.ts";
 import {
   BlockReader,
@@ -54,9 +55,19 @@ function overlaps(ref: BlockRef, query: TraceQuery): boolean {
   return query.endSeconds <= 0 || ref.minStartSeconds <= query.endSeconds;
 }
 
+/** A shard that is restarted, overloaded or out of reach throws errors of its own: the client may ask again. */
+async function callShard(shard: FindTraceDeps["shard"], traceId: Uint8Array): Promise<FindTraceReply> {
+  try {
+    return await shard.findTrace(traceId);
+  } catch (error) {
+    if (isAppError(error)) throw error;
+    throw new AppError("unavailable", "shard is not reachable", { retryAfterMs: 1_000, cause: error });
+  }
+}
+
 async function ask(deps: FindTraceDeps, query: TraceQuery): Promise<FindTraceReply> {
   if (query.mode === "external") return { live: new Uint8Array(0), blocks: [] };
-  const reply = await deps.shard.findTrace(query.traceId);
+  const reply = await callShard(deps.shard, query.traceId);
   const blocks = query.mode === "ingesters" ? [] : reply.blocks.filter((ref) => overlaps(ref, query));
   if (query.mode !== "blocks") return { live: reply.live, blocks };
   if (!(reply.live instanceof Uint8Array)) await reply.live.cancel().catch(() => undefined);
@@ -69,7 +80,7 @@ async function ask(deps: FindTraceDeps, query: TraceQuery): Promise<FindTraceRep
  * When the promise settles, nothing is open any more.
  *
  * @param signal aborted when the client has gone: all reading is cancelled
- * @throws whatever `shard.findTrace` throws; AppError `unavailable` after an abort
+ * @throws AppError `unavailable` when the shard cannot be reached or after an abort, `corrupt` when its segments are
  */
 export async function findTrace(
   deps: FindTraceDeps,
