@@ -4,7 +4,6 @@ import { ingestOtlp, rejectedCount } from "../../ingest/ingest.ts";
 import { readBody } from "../../ingest/read-body.ts";
 import { SINGLE_TENANT } from "../../model/ids.ts";
 import { describeRejected, encodeExportResponse, encodeStatus } from "../../otlp/response.ts";
-import { exactBytes } from "../../util/bytes.ts";
 import { isAppError } from "../../util/errors.ts";
 import { methodNotAllowed, plainText } from "../convert-ingest.ts";
 import type { AppDeps } from "../deps.ts";
@@ -83,9 +82,7 @@ async function call(request: Request, deps: AppDeps, isText: boolean): Promise<O
     if (!unary.ok) return { status: unary.status };
     const { codec, bytes } = unary;
     const shard = deps.shardOf(SINGLE_TENANT, 0);
-    // The message must own its buffer: a view would take the whole body along to the shard.
-    const batch = { codec, bytes: exactBytes(bytes) };
-    const { acceptedSpans, rejected } = await ingestOtlp(shard, "protobuf", batch, deps.limits);
+    const { acceptedSpans, rejected } = await ingestOtlp(shard, "protobuf", { codec, bytes }, deps.limits);
     const rejectedSpans = rejectedCount(rejected);
     const ok = { code: GRPC.ok, message: "" };
     if (rejectedSpans === 0) return { message: encodeExportResponse("protobuf"), status: ok };
