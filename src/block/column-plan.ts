@@ -6,9 +6,9 @@ import type { ColumnSchema, Physical } from "./parquet-schema.ts";
 import { decodeUtf8, validUtf8 } from "./utf8.ts";
 
 /** Attribute columns of a block at most; each costs about 150 bytes of footer and two pages. */
-export const ATTRIBUTE_COLUMNS_MAX = 120;
+const ATTRIBUTE_COLUMNS_MAX = 120;
 /** A key on fewer than one span in this many goes to `attributes_rest`. */
-export const RARE_ONE_IN = 1000;
+const RARE_ONE_IN = 1000;
 /** Longer keys go to `attributes_rest`. */
 const KEY_BYTES_MAX = 256;
 

@@ -22,7 +22,7 @@ function corrupt(what: string): AppError {
 }
 
 /** Bytes of a value of the column; undefined when they vary. */
-export function widthOf(schema: ColumnSchema): number | undefined {
+function widthOf(schema: ColumnSchema): number | undefined {
   switch (schema.physical) {
     case "int32":
       return 4;

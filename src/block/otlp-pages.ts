@@ -16,7 +16,7 @@ export const OTLP_COLUMN: ColumnSchema = {
 };
 
 /** 512 KB: 66 bytes a span where 256 KB takes 70 and 1 MB 63, and a lookup still reads some 76 KB. */
-export const OTLP_PAGE_BYTES: number = 512 * 1024;
+const OTLP_PAGE_BYTES: number = 512 * 1024;
 
 /** Length before a PLAIN value. */
 const LENGTH_BYTES = 4;

@@ -1,12 +1,11 @@
 // Resources and scopes: what spans of a group share. Each distinct one is kept once and named by a number.
-import { LENGTH, tagOf } from "../otlp/wire.ts";
 import type { SpanGroup } from "../otlp/spans.ts";
 import { concatBytes } from "../util/bytes.ts";
 import { ByteDictionary } from "./dictionary.ts";
 import { OWNER_TAG, SCHEMA_URL_TAG } from "./tags.ts";
 
 /** Protobuf varint of an unsigned 32-bit number. */
-export function varint(value: number): Uint8Array {
+function varint(value: number): Uint8Array {
   const bytes: number[] = [];
   let rest = value >>> 0;
   for (; rest > 127; rest >>>= 7) bytes.push((rest & 127) | 128);
@@ -46,6 +45,3 @@ export class OwnerTable {
     return this.#heads.value(number);
   }
 }
-
-/** Tag of the children of a group: spans of a ScopeSpans, scope_spans of a ResourceSpans. */
-export const CHILD_TAG: number = tagOf(2, LENGTH);

@@ -4,19 +4,11 @@ import { compressZstd, crc32, decompress } from "../util/codec.ts";
 import { AppError, isAppError } from "../util/errors.ts";
 import type { Compression } from "./parquet-schema.ts";
 import { ENCODING } from "./parquet-schema.ts";
-import {
-  decodeStruct,
-  encodeStruct,
-  i32,
-  numberField,
-  optionalNumber,
-  sizeField,
-  struct,
-  structField,
-} from "./thrift.ts";
+import { decodeStruct, encodeStruct, i32, struct } from "./thrift.ts";
+import { numberField, optionalNumber, sizeField, structField } from "./thrift-fields.ts";
 
 /** Inflated bytes of a page that a reader accepts: a row group's largest page is bounded by the 32 MiB body limit. */
-export const PAGE_BYTES_MAX: number = 256 * 1024 * 1024;
+const PAGE_BYTES_MAX: number = 256 * 1024 * 1024;
 
 /** No header that we write is longer; a reader that has this many bytes has all of it. */
 export const PAGE_HEADER_BYTES_MAX = 64;

@@ -16,16 +16,18 @@ import {
   i32,
   i64,
   list,
-  optionalBinary,
-  optionalNumber,
-  sizeField,
   struct,
-  structField,
-  structsField,
-  textField,
   type ThriftStruct,
   type ThriftValue,
 } from "./thrift.ts";
+import {
+  optionalBinary,
+  optionalNumber,
+  sizeField,
+  structField,
+  structsField,
+  textField,
+} from "./thrift-fields.ts";
 
 export const MAGIC: Uint8Array = new Uint8Array([0x50, 0x41, 0x52, 0x31]); // "PAR1"
 

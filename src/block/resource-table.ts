@@ -40,14 +40,6 @@ export class ResourceTable {
     if (at !== body.length) throw new AppError("corrupt", "resources: bytes left over");
   }
 
-  get resourceCount(): number {
-    return this.#resources.length;
-  }
-
-  get scopeCount(): number {
-    return this.#scopes.length;
-  }
-
   /** Fields of a ResourceSpans without its scope_spans: a view. @throws AppError `corrupt` */
   resource(index: number): Uint8Array {
     const head = this.#resources[index];

@@ -20,7 +20,7 @@ function swapped(word: number): number {
  * By start, span id, kind, bytes, resource, scope: total but for exact duplicates, which are side by side.
  * Does not depend on the order of arrival.
  */
-export function compareSpans(index: SpanIndex, a: number, b: number): number {
+function compareSpans(index: SpanIndex, a: number, b: number): number {
   const { words } = index;
   const x = a * ENTRY_WORDS;
   const y = b * ENTRY_WORDS;

@@ -68,10 +68,6 @@ export class TraceIndex {
     return this.#view.getUint32(HEADER_BYTES + this.pageCount * TRACE_ID_BYTES + 4 * page, true);
   }
 
-  rowCount(page: number): number {
-    return this.#view.getUint32(HEADER_BYTES + this.pageCount * (TRACE_ID_BYTES + 4) + 4 * page, true);
-  }
-
   #isContinued(page: number): boolean {
     return this.#body[HEADER_BYTES + this.pageCount * (TRACE_ID_BYTES + 8) + page] === 1;
   }

@@ -6,7 +6,7 @@ export interface Words {
   high: number;
 }
 
-export function isLess(a: Words, b: Words): boolean {
+function isLess(a: Words, b: Words): boolean {
   return a.high < b.high || (a.high === b.high && a.low < b.low);
 }
 

@@ -169,6 +169,34 @@ describe("attributes", () => {
     expect(json).toBe('{"map":{"big":9223372036854775807,"whole":3.0,"nan":"NaN","tiny":1e-9}}');
   });
 
+  test("values that come in parts are merged, the last kind counts", async () => {
+    const list = (value: string): Uint8Array => wrap(5, wrap(1, wrap(1, Buffer.from(value))));
+    const other = wrap(1, Buffer.from("text"));
+    const values = [
+      [list("a"), list("b")],
+      [list("a"), other],
+      [list("a"), other, list("b")],
+      [other, list("b")],
+    ];
+    const span = field(field(new BinaryWriter(), 1, TRACE_ID), 2, SPAN_ID);
+    for (const [number, parts] of values.entries()) {
+      const inOne = field(
+        field(new BinaryWriter(), 1, Buffer.from(`one ${number}`)),
+        2,
+        Buffer.concat(parts),
+      );
+      const inSeveral = field(new BinaryWriter(), 1, Buffer.from(`several ${number}`));
+      for (const part of parts) field(inSeveral, 2, part);
+      field(field(span, 9, inOne.finish()), 9, inSeveral.finish());
+    }
+    const [row] = await expectModel(wrap(1, wrap(2, wrap(2, span.finish()))));
+    expect(row).toMatchObject({
+      "span.one 1": "text",
+      "span.several 1": "text",
+      attributes_rest: { "one 0": ["a", "b"], "several 0": ["a", "b"], "one 2": ["b"], "several 2": ["b"] },
+    });
+  });
+
   test("an attribute value of 1 MiB, and 5,000 distinct keys", async () => {
     const many = Array.from({ length: 5000 }, (_, i) => text(`key.${i}`, `value ${i}`));
     const rows = await expectModel(
