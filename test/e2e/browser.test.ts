@@ -36,6 +36,8 @@ interface PageFunctions {
 let servers: TestServers;
 let server: TestServer;
 let pages: PageServer;
+/** What the pages run, by the name of the page. */
+const scripts: Record<string, string> = {};
 let browser: Browser;
 let page: Page;
 /** Preflights of the page: status and headers. */
@@ -100,16 +102,16 @@ beforeAll(async () => {
   browser = await launchChromium();
   servers = await testServers();
   server = await servers.start(LATE_FLUSH);
-  const [web, readme, others] = await Promise.all([
+  const [web, others] = await Promise.all([
     bundleForPage({
       entryPoints: ["test/support/clients/web-page.js"],
       // The web SDK's last release wants an API before 1.10.
       alias: { "@opentelemetry/api": "@opentelemetry/api-1.9" },
     }),
-    bundleForPage({ stdin: { contents: readmeSnippet(), resolveDir: ROOT } }),
     bundleForPage({ entryPoints: ["test/support/clients/web-others.ts"] }),
   ]);
-  pages = await servePages({ web, readme, others });
+  Object.assign(scripts, { web, others });
+  pages = await servePages(scripts);
 }, INSTALL_TIMEOUT_MS);
 
 afterAll(async () => {
@@ -169,6 +171,7 @@ describe("web SDK", () => {
 
 describe("as users write it", () => {
   test("the README's snippet", async () => {
+    scripts["readme"] = await bundleForPage({ stdin: { contents: readmeSnippet(), resolveDir: ROOT } });
     // The processor sends every five seconds.
     const exported = page.waitForRequest((request) => request.url().endsWith("/v1/traces"));
     await page.goto(`${pages.origin}/readme.html`);

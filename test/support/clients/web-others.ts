@@ -1,11 +1,16 @@
 // Other formats from a page: OpenTelemetry's Zipkin exporter, which sends beacons, and gRPC-Web by connect-web.
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { create } from "@bufbuild/protobuf";
 import { SpanKind } from "@opentelemetry/api";
 import { ZipkinExporter } from "@opentelemetry/exporter-zipkin";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
-import { TraceService } from "../../../src/otlp/gen/opentelemetry/proto/collector/trace/v1/trace_service_pb.ts";
+import {
+  ExportTraceServiceRequestSchema,
+  TraceService,
+} from "../../../src/otlp/gen/opentelemetry/proto/collector/trace/v1/trace_service_pb.ts";
+import { Span_SpanKind } from "../../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
 
 const SERVICE = "läden";
 
@@ -28,18 +33,15 @@ async function grpcWeb(url: string, traceIdHex: string): Promise<string> {
   const client = createClient(TraceService, createGrpcWebTransport({ baseUrl: url }));
   const traceId = Uint8Array.from(traceIdHex.match(/../g) ?? [], (hex) => Number.parseInt(hex, 16));
   const spanId = traceId.subarray(8);
-  const attributes = [
-    { key: "service.name", value: { value: { case: "stringValue", value: SERVICE } } },
-  ] as const;
-  const send = (id: Uint8Array) =>
-    client.export({
-      resourceSpans: [
-        {
-          resource: { attributes: [...attributes] },
-          scopeSpans: [{ spans: [{ traceId: id, spanId, name: "größe 🎼", kind: SpanKind.CLIENT + 1 }] }],
-        },
-      ],
-    });
+  const serviceName = {
+    key: "service.name",
+    value: { value: { case: "stringValue", value: SERVICE } },
+  } as const;
+  const send = (id: Uint8Array<ArrayBuffer>) => {
+    const span = { traceId: id, spanId, name: "größe 🎼", kind: Span_SpanKind.CLIENT };
+    const resourceSpans = [{ resource: { attributes: [serviceName] }, scopeSpans: [{ spans: [span] }] }];
+    return client.export(create(ExportTraceServiceRequestSchema, { resourceSpans }));
+  };
   await send(traceId);
   try {
     await send(new Uint8Array(0));
