@@ -17,7 +17,7 @@ const TAGS = 8;
 
 const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
 
-/** Gathers one span's origin with `begin` and `take`, then gives its scope with `scope`. */
+/** Gathers one span's origin with `begin`, `take` and `takeTag`, then gives its scope with `scope`. */
 export class ResourceFinder {
   readonly #builder: BatchBuilder;
   readonly #bytes: Uint8Array;
@@ -40,19 +40,24 @@ export class ResourceFinder {
   }
 
   /**
-   * Takes a tag for the resource or scope. Returns false when it stays with the span: without a service there is no
-   * resource, and nothing is to be lost.
+   * Takes the tag at `at` of `offsets` for the resource. Returns false when it stays with the span: without a service
+   * there is no resource, and nothing is to be lost.
    */
-  take(rule: number, key: Range, value: Range): boolean {
+  takeTag(offsets: Int32Array, at: number): boolean {
+    const current = this.#current;
+    if (current.at(SERVICE) === current.at(SERVICE + 1)) return false;
+    current.push(offsets[at] ?? 0, offsets[at + 1] ?? 0);
+    current.push(offsets[at + 2] ?? 0, offsets[at + 3] ?? 0);
+    return true;
+  }
+
+  /** Takes a value that names the scope or where the service's name belongs. Returns false as `takeTag`. */
+  take(rule: number, value: Range): boolean {
     const current = this.#current;
     if (rule === RULE.scopeName) this.#set(SCOPE_NAME, value);
     else if (rule === RULE.scopeVersion) this.#set(SCOPE_VERSION, value);
     else if (current.at(SERVICE) === current.at(SERVICE + 1)) return false;
-    else if (rule === RULE.serviceNameSource) this.#set(SOURCE, value);
-    else {
-      current.push(key[0], key[1]);
-      current.push(value[0], value[1]);
-    }
+    else this.#set(SOURCE, value);
     return true;
   }
 
@@ -71,16 +76,16 @@ export class ResourceFinder {
   }
 
   #isAsLast(): boolean {
-    const current = this.#current;
-    const last = this.#last;
-    if (current.length !== last.length) return false;
+    const { values, length } = this.#current;
+    const last = this.#last.values;
+    if (length !== this.#last.length) return false;
     const bytes = this.#bytes;
-    for (let i = 0; i < current.length; i += 2) {
-      const start = current.at(i);
-      const end = current.at(i + 1);
-      const lastStart = last.at(i);
-      if (end - start !== last.at(i + 1) - lastStart) return false;
-      for (let a = start, b = lastStart; a < end; a++, b++) if (bytes[a] !== bytes[b]) return false;
+    for (let i = 0; i < length; i += 2) {
+      const start = values[i] ?? 0;
+      const size = (values[i + 1] ?? 0) - start;
+      const lastStart = last[i] ?? 0;
+      if ((last[i + 1] ?? 0) - lastStart !== size) return false;
+      for (let k = 0; k < size; k++) if (bytes[start + k] !== bytes[lastStart + k]) return false;
     }
     return true;
   }

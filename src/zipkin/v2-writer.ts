@@ -161,9 +161,10 @@ export class V2Writer {
       const start = values[i] ?? 0;
       if (start < 0) continue;
       const rule = this.#rules.of(bytes, start, values[i + 1] ?? 0);
-      if (rule === RULE.attribute || !this.#ruled(rule, values, i)) {
-        out.textAttribute(ATTRIBUTES_TAG, bytes, values, i);
-      }
+      const isTaken =
+        rule !== RULE.attribute &&
+        (rule === RULE.resource ? this.#resources.takeTag(values, i) : this.#ruled(rule, values, i));
+      if (!isTaken) out.textAttribute(ATTRIBUTES_TAG, bytes, values, i);
     }
   }
 
@@ -212,7 +213,7 @@ export class V2Writer {
         return true;
       }
       default:
-        return this.#resources.take(rule, key, value);
+        return this.#resources.take(rule, value);
     }
   }
 
