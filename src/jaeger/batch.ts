@@ -104,7 +104,8 @@ class BatchReader {
   #span(resource: number, scope: { id: number }): void {
     const reader = this.#reader;
     this.#builder.begin();
-    this.#ids.fill(0);
+    const ids = this.#ids;
+    for (let i = 0; i < ids.length; i++) ids[i] = 0;
     this.#name[0] = this.#name[1] = 0;
     this.#startLow = this.#startHigh = this.#durationLow = this.#durationHigh = 0;
     if (this.#references.length > 0) this.#references = [];
@@ -258,8 +259,9 @@ class BatchReader {
   /** The parent is the one named, else the first CHILD_OF, else the first reference at all within the trace. */
   #findParent(): void {
     const parent = this.#parent;
-    parent.set(this.#ids.subarray(PARENT));
-    if (!isZero(parent)) return;
+    parent[0] = this.#ids[PARENT] ?? 0;
+    parent[1] = this.#ids[PARENT + 1] ?? 0;
+    if (!isZero(parent) || this.#references.length === 0) return;
     const inTrace = this.#references.filter(({ ids }) => isSameTrace(ids, this.#ids));
     const found = inTrace.find(({ type }) => type === CHILD_OF) ?? inTrace[0];
     if (found !== undefined) parent.set(found.ids.subarray(ID));
@@ -281,8 +283,9 @@ class BatchReader {
 }
 
 function isZero(words: Uint32Array): boolean {
-  for (const word of words) if (word !== 0) return false;
-  return true;
+  let all = 0;
+  for (let i = 0; i < words.length; i++) all |= words[i] ?? 0;
+  return all === 0;
 }
 
 function isSameTrace(a: Uint32Array, b: Uint32Array): boolean {

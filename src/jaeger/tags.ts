@@ -44,7 +44,14 @@ export class Tag {
    * A value that is not there is that type's zero.
    */
   read(reader: ThriftReader): void {
-    this.offsets.fill(0);
+    // One by one: fill() is a call into the runtime, which ten times a span is a tenth of the whole.
+    const { offsets } = this;
+    offsets[KEY] = 0;
+    offsets[KEY + 1] = 0;
+    offsets[TEXT] = 0;
+    offsets[TEXT + 1] = 0;
+    offsets[BINARY] = 0;
+    offsets[BINARY + 1] = 0;
     this.type = 0;
     this.double = 0;
     this.bool = false;

@@ -51,8 +51,14 @@ export function parseHexText(text: string, words: Uint32Array): boolean {
 }
 
 export function isZero(words: Uint32Array): boolean {
-  for (const word of words) if (word !== 0) return false;
-  return true;
+  let all = 0;
+  for (let i = 0; i < words.length; i++) all |= words[i] ?? 0;
+  return all === 0;
+}
+
+/** Sets to zero; a loop, since fill() is a call into the runtime. */
+export function clearWords(words: Uint32Array): void {
+  for (let i = 0; i < words.length; i++) words[i] = 0;
 }
 
 export function isSame(a: Uint32Array, b: Uint32Array): boolean {

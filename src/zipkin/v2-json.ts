@@ -12,7 +12,7 @@ import {
   OPEN_BRACKET,
   kindOfValue,
 } from "../util/json-cursor.ts";
-import { isZero, parseHexId } from "./hex-ids.ts";
+import { clearWords, isZero, parseHexId } from "./hex-ids.ts";
 import type { Range, V2Endpoint } from "./v2-span.ts";
 import { V2Span, isMicros } from "./v2-span.ts";
 import { V2Writer } from "./v2-writer.ts";
@@ -196,7 +196,7 @@ class Reader {
   }
 
   #id(place: string, digits: string, words: Uint32Array): void {
-    words.fill(0);
+    clearWords(words);
     if (!this.#string(place)) return;
     const { start, end } = this.#cursor;
     // An empty parent is no parent.

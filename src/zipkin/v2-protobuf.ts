@@ -4,7 +4,7 @@ import type { Converted } from "../otlp/batch-builder.ts";
 import { BatchBuilder } from "../otlp/batch-builder.ts";
 import { FIXED64, LENGTH, VARINT, WireReader, tagOf } from "../otlp/wire.ts";
 import { AppError, isAppError } from "../util/errors.ts";
-import { isZero } from "./hex-ids.ts";
+import { clearWords, isZero } from "./hex-ids.ts";
 import { formatIp } from "./ip.ts";
 import type { Range, V2Endpoint } from "./v2-span.ts";
 import { V2Span, isMicros } from "./v2-span.ts";
@@ -160,7 +160,7 @@ class Reader {
     const length = this.#wire.length(end);
     const start = this.#wire.pos;
     this.#wire.pos += length;
-    words.fill(0);
+    clearWords(words);
     if (length > 4 * words.length) {
       this.#span.refuse(`${place}: expected at most ${4 * words.length} bytes, got ${length}`);
       return;

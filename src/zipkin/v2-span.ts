@@ -1,4 +1,5 @@
 // One Zipkin v2 span as it was read, from JSON or protobuf. Texts stay where they are: ranges of the body.
+import { clearWords } from "./hex-ids.ts";
 
 /** Bytes [start, end) of the body; empty when absent. */
 export type Range = [start: number, end: number];
@@ -81,9 +82,9 @@ export class V2Span {
   refusal = "";
 
   clear(): void {
-    this.traceId.fill(0);
-    this.id.fill(0);
-    this.parentId.fill(0);
+    clearWords(this.traceId);
+    clearWords(this.id);
+    clearWords(this.parentId);
     this.name[1] = this.name[0];
     this.kind = 0;
     this.timestamp = 0;
