@@ -21,7 +21,7 @@ function field(tag: number, body: Uint8Array): Uint8Array {
  * The group's own fields in canonical form: `resource` (or `scope`) if it has one, then `schema_url` if it is not empty.
  * Put these bytes, then children, into a new ResourceSpans (or ScopeSpans). Unknown fields of the group are left out.
  */
-export function headOf(group: SpanGroup): Uint8Array {
+function headOf(group: SpanGroup): Uint8Array {
   const parts: Uint8Array[] = [];
   if (group.owner !== undefined) parts.push(field(OWNER_TAG, group.owner));
   if (group.schemaUrl.length > 0) parts.push(field(SCHEMA_URL_TAG, group.schemaUrl));
@@ -31,13 +31,21 @@ export function headOf(group: SpanGroup): Uint8Array {
 /** Distinct heads by number, in order of first use. */
 export class OwnerTable {
   readonly #heads = new ByteDictionary();
+  /** Groups as they were sent, and the number of each one's head: most batches repeat those of the batches before. */
+  readonly #groups = new ByteDictionary();
+  readonly #numbers: number[] = [];
 
-  get size(): number {
-    return this.#heads.size;
-  }
-
-  intern(head: Uint8Array): number {
-    return this.#heads.intern(head, 0, head.length);
+  /** The number of the group's head. */
+  intern(group: SpanGroup): number {
+    const { fields } = group;
+    const code = this.#groups.intern(fields, 0, fields.length);
+    let number = this.#numbers[code];
+    if (number === undefined) {
+      const head = headOf(group);
+      number = this.#heads.intern(head, 0, head.length);
+      this.#numbers[code] = number;
+    }
+    return number;
   }
 
   /** The head, a view that the next `intern` may move. */

@@ -3,7 +3,7 @@ import { AppError } from "../util/errors.ts";
 import { ByteBuffer } from "./byte-buffer.ts";
 import { decodePart, encodePart, PART } from "./part.ts";
 
-/** Frames the table. Each entry is a head as `headOf` makes it: fields of a ResourceSpans or ScopeSpans. */
+/** Frames the table. Each entry is a head (owner-table.ts): fields of a ResourceSpans or ScopeSpans. */
 export function encodeResources(resources: readonly Uint8Array[], scopes: readonly Uint8Array[]): Uint8Array {
   const out = new ByteBuffer();
   out.appendUint32(resources.length);

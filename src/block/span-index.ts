@@ -6,7 +6,7 @@ import { grownUint32, wordAt } from "./byte-buffer.ts";
 import { ByteDictionary } from "./dictionary.ts";
 import { AttributeCursor, FieldCursor, readVarint } from "./field-cursor.ts";
 import { KeyTable } from "./key-table.ts";
-import { headOf, OwnerTable } from "./owner-table.ts";
+import { OwnerTable } from "./owner-table.ts";
 import * as tags from "./tags.ts";
 
 /** Words of a span's entry; see `SpanIndex.words`. */
@@ -61,11 +61,11 @@ export class SpanIndex {
     let scope = 0;
     visitSpans(source, {
       resourceSpans: (group) => {
-        resource = this.resources.intern(headOf(group));
+        resource = this.resources.intern(group);
         return true;
       },
       scopeSpans: (group) => {
-        scope = this.scopes.intern(headOf(group));
+        scope = this.scopes.intern(group);
         return true;
       },
       span: (start, end) => {

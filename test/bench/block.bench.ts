@@ -1,5 +1,6 @@
 // The block against its targets. Run: node_modules/.bin/node --expose-gc test/bench/block.bench.ts [write|memory|lookup]
-// Wall time on a shared machine: ratios come from rounds in turn, and the speed of zstd tells how idle the core was.
+// Wall time: on a shared machine only ratios mean something, which come from rounds in turn. The speed of zstd, measured in
+// the same rounds, tells how idle the core was.
 import { setTimeout } from "node:timers/promises";
 import { writeBlock } from "../../src/block/block-writer.ts";
 import { mayHoldTrace, tracePages } from "../../src/block/lookup.ts";
