@@ -38,12 +38,20 @@ export class WireWriter {
 
   readonly #maxBytes: number;
 
-  /** @param maxBytes more is an AppError `too_large`: a body of lists of nothing grows eightfold */
-  constructor(capacity: number, maxBytes: number = Number.POSITIVE_INFINITY) {
-    assert(capacity > 0, "a writer has room to double");
+  /**
+   * @param room bytes to begin with, or a buffer to write into, whose contents do not matter
+   * @param maxBytes more is an AppError `too_large`: a body of lists of nothing grows eightfold
+   */
+  constructor(room: number | Uint8Array, maxBytes: number = Number.POSITIVE_INFINITY) {
+    this.#bytes = typeof room === "number" ? new Uint8Array(room) : room;
+    assert(this.#bytes.length > 0, "a writer has room to double");
     this.#maxBytes = maxBytes;
-    this.#bytes = new Uint8Array(capacity);
-    this.#view = new DataView(this.#bytes.buffer);
+    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
+  }
+
+  /** The buffer, for another writer. This one may not be used afterwards. */
+  release(): Uint8Array {
+    return this.#bytes;
   }
 
   /** What was written, in a buffer of its own. */
