@@ -28,6 +28,7 @@ interface PageFunctions {
   ): Promise<{ status?: number; body?: string; retryAfter?: string | null; type?: string; refused?: string }>;
   /** The functions of web-others.ts. */
   zipkin(url: string): Promise<string>;
+  oldOtlp(url: string, headers?: Record<string, string>): Promise<string>;
   grpcWeb(url: string, traceId: string): Promise<string>;
   beacon(url: string, body: string, type?: string): boolean;
   sendWhenLeft(how: "beacon" | "keepalive", url: string, body: string): void;
@@ -187,6 +188,15 @@ describe("as users write it", () => {
     expect(spans.map(({ name, kind }) => ({ name, kind }))).toEqual([{ name: "größe 🎼", kind: 3 }]);
     expect(spans[0]?.resource.attributes).toContainEqual(["service.name", { string: "läden" }]);
     expect(preflights).toEqual([]);
+  });
+
+  test("a web exporter of 2025: its beacons do not come, with `headers: {}` its spans do", async () => {
+    await page.goto(`${pages.origin}/others.html`);
+    const lost = await inPage("oldOtlp", server.url);
+    await expect.poll(() => preflights.length).toBe(1);
+    const traceId = await inPage("oldOtlp", server.url, {});
+    expect((await untilShown(traceId)).map(({ name }) => name)).toEqual(["größe 🎼"]);
+    expect((await fetch(`${server.url}/api/traces/${lost}`)).status).toBe(404);
   });
 
   test("gRPC-Web: read back, and the trailers of a refusal reach the page", async () => {
