@@ -427,7 +427,7 @@ describe("jaeger-client", () => {
           startNs: at(3_000),
           endNs: at(3_250),
           // The second tracer makes ids of 64 bits, as is the default.
-          links: [follows({ traceId: other.traceId.padStart(32, "0"), spanId: other.spanId })],
+          links: [follows(other)],
         },
         stock,
       ),

@@ -55,7 +55,11 @@ later.finish(at(4_000));
 served.finish(at(4_250));
 root.finish(at(5_000));
 
-const idsOf = (span) => ({ traceId: span.context().traceIdStr, spanId: span.context().spanIdStr });
+// The client's texts have no leading zeros.
+const idsOf = (span) => ({
+  traceId: span.context().traceIdStr.padStart(32, "0"),
+  spanId: span.context().spanIdStr.padStart(16, "0"),
+});
 const spans = Object.fromEntries(
   Object.entries({ root, served, later, other, joins }).map(([name, span]) => [name, idsOf(span)]),
 );
