@@ -40,6 +40,8 @@ export interface Limits {
   readonly flushBytes: number;
   /** Milliseconds after which an epoch is flushed whatever its size. */
   readonly flushAgeMs: number;
+  /** Inflated bytes of the frames of a live trace up to which a shard answers in one message; more is streamed. */
+  readonly maxLiveReplyBytes: number;
   /** Inflated bytes of a trace by id: more is 422 (v1) or PARTIAL (v2). */
   readonly maxTraceBytes: number;
   /** Compressed bytes that one trace lookup may hold while it puts the parts together. */
@@ -57,6 +59,8 @@ export const DEFAULT_LIMITS: Limits = {
   maxUnflushedBytes: 256 * MIB,
   flushBytes: 32 * MIB,
   flushAgeMs: 10 * 60_000,
+  // They inflate and filter in about 12 ms, and the reply stays far below the 32 MiB of one call.
+  maxLiveReplyBytes: 8 * MIB,
   maxTraceBytes: 128 * MIB,
   maxTraceSpoolBytes: 40 * MIB,
 };

@@ -9,6 +9,8 @@ import type { ShardStorage } from "./storage.ts";
 
 interface Epoch {
   readonly id: number;
+  /** From when on its age counts, in ms: its id, or earlier if the clock has gone back since. */
+  openedMs: number;
   readonly index: LiveIndex;
   /** Id of the last row, 0 before the first. */
   lastRow: number;
@@ -27,19 +29,21 @@ export interface EpochLimits {
   readonly maxRowBytes: number;
 }
 
-/** All epochs that are in no block yet. An epoch's id is the time it was opened, in ms. */
+/** All epochs that are in no block yet. An epoch's id is the time it was opened, in ms, or the next that is free. */
 export class Epochs {
   readonly #storage: ShardStorage;
   readonly #limits: EpochLimits;
   readonly #epochs: Epoch[] = [];
 
   /** Rebuilds the index from the heads in `storage`. */
-  constructor(storage: ShardStorage, limits: EpochLimits) {
+  constructor(storage: ShardStorage, limits: EpochLimits, nowMs: number) {
     this.#storage = storage;
     this.#limits = limits;
-    for (const id of storage.epochs()) this.#epochs.push(loadEpoch(storage, id));
-    // All but the newest were cut before the restart; the newest goes on if it has room.
-    for (const epoch of this.#epochs.slice(0, -1)) epoch.cut = true;
+    for (const id of storage.epochs()) this.#epochs.push(loadEpoch(storage, id, nowMs));
+    // All but the newest were cut before the restart. The newest goes on if it has room, unless it is due: its flush may
+    // have begun, and a put that is still on its way would replace a later one that holds more.
+    const newest = this.#epochs.at(-1);
+    for (const epoch of this.#epochs) epoch.cut = epoch !== newest || this.#dueAt(epoch) <= nowMs;
   }
 
   get count(): number {
@@ -81,11 +85,13 @@ export class Epochs {
 
   /** Epochs to flush at `nowMs`, oldest first. */
   due(nowMs: number): number[] {
+    this.#noteTime(nowMs);
     return this.#epochs.filter((epoch) => this.#dueAt(epoch) <= nowMs).map((epoch) => epoch.id);
   }
 
   /** When the next epoch is due, in ms; undefined when there is none. */
-  nextDue(): number | undefined {
+  nextDue(nowMs: number): number | undefined {
+    this.#noteTime(nowMs);
     const times = this.#epochs.map((epoch) => this.#dueAt(epoch));
     return times.length === 0 ? undefined : Math.min(...times);
   }
@@ -134,8 +140,13 @@ export class Epochs {
     if (at >= 0) this.#epochs.splice(at, 1);
   }
 
+  /** No epoch may wait for a clock that has gone back to reach the time of its opening again. */
+  #noteTime(nowMs: number): void {
+    for (const epoch of this.#epochs) epoch.openedMs = Math.min(epoch.openedMs, nowMs);
+  }
+
   #dueAt(epoch: Epoch): number {
-    return epoch.cut ? 0 : epoch.id + this.#limits.flushAgeMs;
+    return epoch.cut ? 0 : epoch.openedMs + this.#limits.flushAgeMs;
   }
 
   #current(): Epoch | undefined {
@@ -146,13 +157,7 @@ export class Epochs {
   #write(frames: readonly ParsedFrame[], nowMs: number): void {
     const current = this.#current();
     // Ids ascend whatever the clock does: a block's key never repeats.
-    const epoch = current ?? {
-      id: Math.max(nowMs, this.#lastId() + 1),
-      index: new LiveIndex(),
-      lastRow: 0,
-      cut: false,
-      readers: 0,
-    };
+    const epoch = current ?? newEpoch(Math.max(nowMs, this.#lastId() + 1), nowMs);
     const { rows, places } = packRows(frames, this.#limits.maxRowBytes);
     this.#storage.appendRows(epoch.id, epoch.lastRow + 1, rows, current === undefined);
     if (current === undefined) this.#epochs.push(epoch);
@@ -178,8 +183,12 @@ function fitting(frames: readonly ParsedFrame[], from: number, room: number): nu
   return end;
 }
 
-function loadEpoch(storage: ShardStorage, id: number): Epoch {
-  const epoch: Epoch = { id, index: new LiveIndex(), lastRow: 0, cut: false, readers: 0 };
+function newEpoch(id: number, nowMs: number): Epoch {
+  return { id, openedMs: Math.min(id, nowMs), index: new LiveIndex(), lastRow: 0, cut: false, readers: 0 };
+}
+
+function loadEpoch(storage: ShardStorage, id: number, nowMs: number): Epoch {
+  const epoch = newEpoch(id, nowMs);
   for (const { row, head } of storage.heads(id)) {
     let offset = 0;
     for (const parsed of decodeHeads(head)) {

@@ -5,10 +5,6 @@ import { concatBytes, exactBytes } from "../util/bytes.ts";
 import { traceHash } from "../util/hash.ts";
 import type { Epochs } from "./epochs.ts";
 
-// Inflated bytes of the frames up to which the answer is made at once: 8 MB inflate and filter in about 12 ms, and
-// the reply stays far below the 32 MiB of one call.
-const EAGER_RAW_BYTES = 8 * 1024 * 1024;
-
 interface Found {
   readonly epoch: number;
   readonly frame: FrameRef;
@@ -17,11 +13,16 @@ interface Found {
 /**
  * The live spans of a trace as OTLP TracesData, empty when there are none. A stream keeps its epochs' tables until
  * it ends or is cancelled.
+ * @param maxBytes inflated bytes of the frames up to which the answer is made at once
  */
-export function findLive(epochs: Epochs, traceId: Uint8Array): Uint8Array | ReadableStream<Uint8Array> {
+export function findLive(
+  epochs: Epochs,
+  traceId: Uint8Array,
+  maxBytes: number,
+): Uint8Array | ReadableStream<Uint8Array> {
   const found = epochs.find(traceHash(traceId));
   const rawBytes = found.reduce((sum, { frame }) => sum + frame.rawLength, 0);
-  if (rawBytes > EAGER_RAW_BYTES && found.length > 1) return streamFound(epochs, found, exactBytes(traceId));
+  if (rawBytes > maxBytes && found.length > 1) return streamFound(epochs, found, exactBytes(traceId));
   return concatBytes(filtered(epochs, found, traceId).toArray());
 }
 

@@ -32,6 +32,8 @@ const RETRY_QUEUE_MS = 1_000;
 const RETRY_UNFLUSHED_MS = 5_000;
 const FLUSH_BACKOFF_MIN_MS = 1_000;
 const FLUSH_BACKOFF_MAX_MS = 60_000;
+// An alarm that is late by more than this does not come any more.
+const ALARM_LOST_MS = 60_000;
 // A stream that still reads an epoch delays its drop; one slower than this loses its source and ends in an error.
 const HOLD_MAX_MS = 60_000;
 const HOLD_POLL_MS = 250;
@@ -57,7 +59,7 @@ export class Shard {
     this.#identity = identity;
     this.#limits = limits;
     this.#ports = ports;
-    this.#epochs = new Epochs(ports.storage, limits);
+    this.#epochs = new Epochs(ports.storage, limits, ports.clock.now());
     this.#catalogue = new Catalogue(ports.storage);
     this.#commits = new GroupCommit({
       maxGroupBytes: limits.maxRowBytes,
@@ -89,7 +91,8 @@ export class Shard {
 
   /** Live spans and block references of one moment. @param traceId 16 bytes */
   findTrace(traceId: Uint8Array): FindTraceReply {
-    return { live: findLive(this.#epochs, traceId), blocks: this.#catalogue.find(traceId) };
+    const live = findLive(this.#epochs, traceId, this.#limits.maxLiveReplyBytes);
+    return { live, blocks: this.#catalogue.find(traceId) };
   }
 
   /** Flushes every epoch that is due at `nowMs`. Never throws for a failed flush: the alarm is set again. */
@@ -117,6 +120,8 @@ export class Shard {
       return { ok: false, kind: "unavailable", message, retryAfterMs: RETRY_QUEUE_MS };
     }
     if (this.#epochs.count > 0 && this.#epochs.rawBytes + rawBytes > maxUnflushedBytes) {
+      // Refused calls are then the only ones that come: they notice, too, when the alarm does not.
+      this.#arm();
       const message = `more than ${maxUnflushedBytes} bytes of spans wait to be written to blocks`;
       return { ok: false, kind: "rate_limited", message, retryAfterMs: RETRY_UNFLUSHED_MS };
     }
@@ -129,12 +134,23 @@ export class Shard {
     await this.#ports.storage.sync();
   }
 
-  /** Brings the alarm forward to the next due epoch. It is never pushed back: an early alarm finds nothing due. */
+  /**
+   * Sets the alarm for the next due epoch, after failed flushes with back-off. One that is set and earlier is left: it
+   * finds nothing due. The runtime drops an alarm after six failures of its own; ours goes on for as long as there is
+   * data.
+   */
   #arm(): void {
-    const due = this.#epochs.nextDue();
-    if (due === undefined || this.#flushFailures > 0) return;
-    const at = Math.max(due, this.#ports.clock.now());
-    if (this.#alarmAt === null || at < this.#alarmAt) this.#setAlarm(at);
+    const now = this.#ports.clock.now();
+    const due = this.#epochs.nextDue(now);
+    if (due === undefined) return;
+    const at = Math.max(due, now + this.#backoffMs());
+    const isSet = this.#alarmAt !== null && this.#alarmAt <= at && this.#alarmAt > now - ALARM_LOST_MS;
+    if (!isSet) this.#setAlarm(at);
+  }
+
+  #backoffMs(): number {
+    if (this.#flushFailures === 0) return 0;
+    return Math.min(FLUSH_BACKOFF_MAX_MS, FLUSH_BACKOFF_MIN_MS * 2 ** (this.#flushFailures - 1));
   }
 
   #setAlarm(at: number): void {
@@ -158,36 +174,25 @@ export class Shard {
       }
     }
     this.#flushFailures = error === undefined ? 0 : this.#flushFailures + 1;
-    this.#rearm();
+    this.#arm();
     return { flushedBlocks, flushedSpans, ...(error === undefined ? {} : { error }) };
-  }
-
-  #rearm(): void {
-    if (this.#flushFailures === 0) {
-      this.#arm();
-      return;
-    }
-    // The runtime drops an alarm after six failures of its own; ours goes on for as long as there is data.
-    const backoff = Math.min(FLUSH_BACKOFF_MAX_MS, FLUSH_BACKOFF_MIN_MS * 2 ** (this.#flushFailures - 1));
-    this.#setAlarm(this.#ports.clock.now() + backoff);
   }
 
   async #flush(epoch: number): Promise<void> {
     this.#epochs.cut(epoch);
     const { tenant, shard } = this.#identity;
-    const { objects, pause, storage } = this.#ports;
+    const { objects, pause, sleep, storage } = this.#ports;
+    // A repeated flush, after a crash too, must find the same spans: the object it writes is then the same.
+    await storage.sync();
     const { block, tail } = await flushEpoch({ tenant, shard, epochs: this.#epochs, objects, pause }, epoch);
-    await this.#released(epoch);
+    // Nothing is awaited between the last look for readers and the drop of what they read.
+    for (let waited = 0; this.#epochs.isHeld(epoch) && waited < HOLD_MAX_MS; waited += HOLD_POLL_MS) {
+      await sleep(HOLD_POLL_MS);
+    }
     storage.commitBlock(epoch, block, tail);
     this.#catalogue.add(block, exactTail(tail));
     this.#epochs.forget(epoch);
     await storage.sync();
-  }
-
-  async #released(epoch: number): Promise<void> {
-    for (let waited = 0; this.#epochs.isHeld(epoch) && waited < HOLD_MAX_MS; waited += HOLD_POLL_MS) {
-      await this.#ports.sleep(HOLD_POLL_MS);
-    }
   }
 }
 

@@ -138,6 +138,34 @@ describe("shard", () => {
     await expectAll(bench, shard, [first, second], generator.traceIds().slice(0, 5));
   });
 
+  test("clock: going back does not keep spans from being flushed, nor their alarm away", async () => {
+    const bench = makeBench({ flushAgeMs: 1000 });
+    let shard = await bench.make();
+    const generator = makeGenerator({ seed: 30 });
+    await shard.append(frameOf(generator.batch(20)));
+    expect(await bench.storage.getAlarm()).toBe(START + 1000);
+    bench.clock.ms = START - 86_400_000;
+    await shard.append(frameOf(generator.batch(20)));
+    expect(await bench.storage.getAlarm()).toBe(bench.clock.ms + 1000);
+    shard = await bench.make();
+    bench.clock.ms += 1000;
+    expect(await shard.tick(bench.clock.ms)).toMatchObject({ flushedBlocks: 1, flushedSpans: 40 });
+  });
+
+  test("alarm: one that does not come is set again, by an append or by one that is refused", async () => {
+    const generator = makeGenerator({ seed: 31 });
+    const frame = frameOf(generator.batch(20));
+    const bench = makeBench({ flushAgeMs: 1000, maxUnflushedBytes: 2 * frame.body.length });
+    const shard = await bench.make();
+    await shard.append(frame);
+    for (const ok of [true, false]) {
+      bench.storage.setAlarm(null);
+      bench.clock.ms += 62_000;
+      expect(await shard.append(frame)).toMatchObject({ ok });
+      expect(await bench.storage.getAlarm()).toBe(bench.clock.ms);
+    }
+  });
+
   test("limits: queue and buffer refuse one byte past them and say when to retry", async () => {
     const frame = frameOf(makeGenerator({ seed: 6 }).batch(20));
     const size = frame.head.length + frame.body.length;
@@ -290,13 +318,34 @@ describe("shard: object storage faults", () => {
     bench.storage.commitBlock = commit;
     const restarted = await bench.make();
     await expectAll(bench, restarted, batches, traceIds);
-    // The epoch takes appends again before its flush repeats: the repeat must hold them too.
+    // The epoch takes no appends any more: its flush had begun, and its repeat writes the same object.
     const late = makeGenerator({ seed: 23 });
     const batch = late.batch(50);
     await restarted.append(frameOf(batch));
     await restarted.tick(bench.clock.ms + 60_000);
     expect(bench.storage.epochs()).toEqual([]);
-    expect(bench.storage.blocks()).toHaveLength(1);
+    expect(bench.storage.blocks()).toHaveLength(2);
+    await expectAll(bench, restarted, batches, traceIds);
+    await expectAll(bench, restarted, [batch], late.traceIds().slice(0, 5));
+  });
+
+  test("put arrives after a crash and the repeated flush: it is the same object", async () => {
+    const { bench, shard, batches, traceIds } = await withOneEpoch(27);
+    const put = bench.objects.put.bind(bench.objects);
+    const { promise: sent, resolve: send } = Promise.withResolvers<() => Promise<unknown>>();
+    bench.objects.put = (key, bytes) => {
+      send(() => put(key, bytes.slice()));
+      return new Promise(() => undefined);
+    };
+    void shard.tick(bench.clock.ms);
+    const arrive = await sent;
+    bench.objects.put = put;
+    const restarted = await bench.make();
+    const late = makeGenerator({ seed: 28 });
+    const batch = late.batch(50);
+    await restarted.append(frameOf(batch));
+    expect(await restarted.tick(bench.clock.ms + 60_000)).toMatchObject({ flushedBlocks: 2 });
+    await arrive();
     await expectAll(bench, restarted, batches, traceIds);
     await expectAll(bench, restarted, [batch], late.traceIds().slice(0, 5));
   });
