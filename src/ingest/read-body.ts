@@ -30,25 +30,26 @@ export function codecOf(contentEncoding: string | null): Codec {
 
 /**
  * Reads a whole body as it was sent, still compressed.
- * @throws AppError `too_large` past `limits.maxCompressedBodyBytes`, without reading on
+ * @throws AppError `too_large` past `limits.maxCompressedBodyBytes`; at most that much again is read and thrown away
  */
 export async function readBody(request: Request, limits: Limits): Promise<Uint8Array> {
   const maxBytes = limits.maxCompressedBodyBytes;
   const declared = request.headers.get("content-length");
-  if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
   if (request.body === null) return new Uint8Array();
   // The runtime holds a body to its declared length, so one read in one piece is bounded too.
-  if (declared !== null) return new Uint8Array(await request.arrayBuffer());
+  if (declared !== null && Number(declared) <= maxBytes) return new Uint8Array(await request.arrayBuffer());
   const chunks: Uint8Array[] = [];
   let length = 0;
+  // A sender that finds the connection closed while it writes sees a reset and not the 413: of a body that is up to
+  // twice too large the rest is taken off the wire first.
   for await (const chunk of request.body) {
     length += chunk.byteLength;
-    if (length > maxBytes) throw tooLarge(maxBytes);
-    chunks.push(chunk);
+    if (length > 2 * maxBytes) break;
+    if (length <= maxBytes) chunks.push(chunk);
+    else chunks.length = 0;
+  }
+  if (length > maxBytes) {
+    throw new AppError("too_large", `request body is larger than ${maxBytes} bytes`);
   }
   return concatBytes(chunks);
-}
-
-function tooLarge(maxBytes: number): AppError {
-  return new AppError("too_large", `request body is larger than ${maxBytes} bytes`);
 }
