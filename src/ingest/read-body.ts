@@ -35,9 +35,10 @@ export function codecOf(contentEncoding: string | null): Codec {
 export async function readBody(request: Request, limits: Limits): Promise<Uint8Array> {
   const maxBytes = limits.maxCompressedBodyBytes;
   const declared = request.headers.get("content-length");
-  if (request.body === null) return new Uint8Array();
-  // The runtime holds a body to its declared length, so one read in one piece is bounded too.
+  // The runtime holds a body to its declared length, so one read in one piece is bounded too. Before `request.body`
+  // is looked at: that alone makes a stream of it.
   if (declared !== null && Number(declared) <= maxBytes) return new Uint8Array(await request.arrayBuffer());
+  if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let length = 0;
   // A sender that finds the connection closed while it writes sees a reset and not the 413: of a body that is up to

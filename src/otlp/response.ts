@@ -43,14 +43,14 @@ function encode<Desc extends DescMessage>(
  * The result owns its buffer.
  */
 export function encodeExportResponse(format: ResponseFormat, partial?: PartialSuccess): Uint8Array {
-  if (partial === undefined && format === "json") return new TextEncoder().encode('{"partialSuccess":{}}');
-  const response = create(ExportTraceServiceResponseSchema);
-  if (partial !== undefined) {
-    response.partialSuccess = create(ExportTracePartialSuccessSchema, {
-      rejectedSpans: BigInt(partial.rejectedSpans),
-      errorMessage: partial.message.toWellFormed(),
-    });
+  if (partial === undefined) {
+    return format === "json" ? new TextEncoder().encode('{"partialSuccess":{}}') : new Uint8Array();
   }
+  const response = create(ExportTraceServiceResponseSchema);
+  response.partialSuccess = create(ExportTracePartialSuccessSchema, {
+    rejectedSpans: BigInt(partial.rejectedSpans),
+    errorMessage: partial.message.toWellFormed(),
+  });
   return encode(format, ExportTraceServiceResponseSchema, response);
 }
 
