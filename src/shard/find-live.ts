@@ -51,6 +51,8 @@ function streamFound(
         }
         release();
         controller.close();
+        // A reader that brought its own buffer waits until that is given back.
+        controller.byobRequest?.respond(0);
       } catch (error) {
         release();
         controller.error(error);

@@ -86,7 +86,11 @@ function streamOf(path: string, start: number, lengths: readonly number[]): Read
       type: "bytes",
       pull(controller): void {
         const length = lengths[next++];
-        if (length === undefined) return controller.close();
+        if (length === undefined) {
+          controller.close();
+          controller.byobRequest?.respond(0);
+          return;
+        }
         const chunk = new Uint8Array(length);
         readSync(file, chunk, 0, length, at);
         at += length;

@@ -8,6 +8,7 @@ import { MemoryShardStorage } from "../../../src/shard/memory-storage.ts";
 import type { ShardPorts } from "../../../src/shard/shard.ts";
 import { Shard } from "../../../src/shard/shard.ts";
 import { MemoryStore } from "../../../src/store/memory-store.ts";
+import { concatBytes } from "../../../src/util/bytes.ts";
 import { AppError } from "../../../src/util/errors.ts";
 import { frameOf } from "../../support/frames.ts";
 import { makeGenerator } from "../../support/generator.ts";
@@ -231,6 +232,23 @@ describe("shard", () => {
     };
     shard.findTrace(wanted.traceId);
     expect(reads).toBe(1);
+  });
+
+  test("large live trace: a reader with its own buffer comes to the end too", async () => {
+    const bench = makeBench({ maxLiveReplyBytes: 1000 });
+    const shard = await bench.make();
+    const trace = makeGenerator({ seed: 11 }).trace(200, 50);
+    for (const batch of trace.batches) await shard.append(frameOf(batch));
+    const { live } = shard.findTrace(trace.traceId);
+    if (live instanceof Uint8Array) throw new Error("expected a stream");
+    const reader = live.getReader({ mode: "byob" });
+    const parts: Uint8Array[] = [];
+    for (;;) {
+      const { done, value } = await reader.read(new Uint8Array(4096));
+      if (done) break;
+      parts.push(value);
+    }
+    expect(spanBag([concatBytes(parts)])).toEqual(spanBag(trace.batches));
   });
 
   test("large live trace: is streamed, and its epoch waits for the reader before it is dropped", async () => {
