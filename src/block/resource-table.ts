@@ -1,7 +1,9 @@
 // Resources and scopes of a block by index, in full: what a span's private fields refer to. See FORMAT.md, "Resources".
 import { AppError } from "../util/errors.ts";
 import { ByteBuffer } from "./byte-buffer.ts";
+import { FieldCursor } from "./field-cursor.ts";
 import { decodePart, encodePart, PART } from "./part.ts";
+import { OWNER_TAG, SCHEMA_URL_TAG } from "./tags.ts";
 
 /** Frames the table. Each entry is a head (owner-table.ts): fields of a ResourceSpans or ScopeSpans. */
 export function encodeResources(resources: readonly Uint8Array[], scopes: readonly Uint8Array[]): Uint8Array {
@@ -15,6 +17,20 @@ export function encodeResources(resources: readonly Uint8Array[], scopes: readon
     }
   }
   return encodePart(PART.resources, out.view(), "zstd");
+}
+
+/** Spans are put behind a head: one that does not end where it should would swallow them. */
+function checkHead(head: Uint8Array): void {
+  const fields = new FieldCursor();
+  fields.enter(head, 0, head.length);
+  try {
+    while (fields.next()) {
+      if (fields.tag !== OWNER_TAG && fields.tag !== SCHEMA_URL_TAG)
+        throw new RangeError(`tag ${fields.tag}`);
+    }
+  } catch (error) {
+    throw new AppError("corrupt", "resources: malformed head", { cause: error });
+  }
 }
 
 export class ResourceTable {
@@ -34,7 +50,9 @@ export class ResourceTable {
       if (body.length - at < 4) throw new AppError("corrupt", "resources: cut short");
       const end = at + 4 + view.getUint32(at, true);
       if (end > body.length) throw new AppError("corrupt", "resources: length exceeds the table");
-      (i < resourceCount ? this.#resources : this.#scopes).push(body.subarray(at + 4, end));
+      const head = body.subarray(at + 4, end);
+      checkHead(head);
+      (i < resourceCount ? this.#resources : this.#scopes).push(head);
       at = end;
     }
     if (at !== body.length) throw new AppError("corrupt", "resources: bytes left over");

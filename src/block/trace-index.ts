@@ -85,7 +85,11 @@ export class TraceIndex {
     return low;
   }
 
-  /** The range of the pages that hold the trace if the block does; undefined when it is before the first. */
+  /**
+   * The range of the pages that hold the trace if the block does; undefined when it is before the first. A damaged index
+   * that has the right checksum may give any range, also one that the block does not have.
+   * @throws AppError `corrupt`
+   */
   find(traceId: Uint8Array): ByteRange | undefined {
     const end = this.#lowerBound(traceId, true);
     if (end === 0) return undefined;
@@ -98,6 +102,7 @@ export class TraceIndex {
     for (let page = 0; page < start; page++) offset += this.#byteLength(page);
     let length = 0;
     for (let page = start; page < end; page++) length += this.#byteLength(page);
+    if (!Number.isSafeInteger(offset + length)) throw new AppError("corrupt", "trace index: offset");
     return { offset, length };
   }
 }
