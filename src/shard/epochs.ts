@@ -7,6 +7,12 @@ import type { Frame } from "../segment/rows.ts";
 import { packRows, readBody } from "../segment/rows.ts";
 import type { ShardStorage } from "./storage.ts";
 
+/** A stream that reads epochs. */
+interface Reader {
+  /** How long flushes have waited for it, all in all. */
+  waitedMs: number;
+}
+
 interface Epoch {
   readonly id: number;
   /** From when on its age counts, in ms: its id, or earlier if the clock has gone back since. */
@@ -16,7 +22,7 @@ interface Epoch {
   lastRow: number;
   /** Closed to appends: full, or being flushed. */
   cut: boolean;
-  readers: number;
+  readonly readers: Set<Reader>;
 }
 
 export interface ParsedFrame extends Frame {
@@ -117,17 +123,25 @@ export class Epochs {
   /** Keeps the epochs' tables from being dropped until the returned function is called. */
   hold(ids: ReadonlySet<number>): () => void {
     const held = this.#epochs.filter((epoch) => ids.has(epoch.id));
-    for (const epoch of held) epoch.readers++;
-    let released = false;
+    const reader: Reader = { waitedMs: 0 };
+    for (const epoch of held) epoch.readers.add(reader);
     return () => {
-      if (released) return;
-      released = true;
-      for (const epoch of held) epoch.readers--;
+      for (const epoch of held) epoch.readers.delete(reader);
     };
   }
 
-  isHeld(id: number): boolean {
-    return this.#epochs.some((epoch) => epoch.id === id && epoch.readers > 0);
+  /** Whether a stream reads the epoch for which flushes have waited less than `maxMs`. */
+  isHeld(id: number, maxMs: number): boolean {
+    return this.#readersOf(id).some((reader) => reader.waitedMs < maxMs);
+  }
+
+  /** Counts a wait for the epoch's readers. */
+  noteWait(id: number, ms: number): void {
+    for (const reader of this.#readersOf(id)) reader.waitedMs += ms;
+  }
+
+  #readersOf(id: number): Reader[] {
+    return [...(this.#epochs.find((epoch) => epoch.id === id)?.readers ?? [])];
   }
 
   spanCountOf(id: number): number {
@@ -184,7 +198,14 @@ function fitting(frames: readonly ParsedFrame[], from: number, room: number): nu
 }
 
 function newEpoch(id: number, nowMs: number): Epoch {
-  return { id, openedMs: Math.min(id, nowMs), index: new LiveIndex(), lastRow: 0, cut: false, readers: 0 };
+  return {
+    id,
+    openedMs: Math.min(id, nowMs),
+    index: new LiveIndex(),
+    lastRow: 0,
+    cut: false,
+    readers: new Set(),
+  };
 }
 
 function loadEpoch(storage: ShardStorage, id: number, nowMs: number): Epoch {

@@ -34,7 +34,8 @@ const FLUSH_BACKOFF_MIN_MS = 1_000;
 const FLUSH_BACKOFF_MAX_MS = 60_000;
 // An alarm that is late by more than this does not come any more.
 const ALARM_LOST_MS = 60_000;
-// A stream that still reads an epoch delays its drop; one slower than this loses its source and ends in an error.
+// A stream that still reads epochs delays their drop, by this much in all; one that is slower loses its source and ends
+// in an error. So a reader that vanished keeps no row of epochs from being flushed.
 const HOLD_MAX_MS = 60_000;
 const HOLD_POLL_MS = 250;
 
@@ -186,8 +187,9 @@ export class Shard {
     await storage.sync();
     const { block, tail } = await flushEpoch({ tenant, shard, epochs: this.#epochs, objects, pause }, epoch);
     // Nothing is awaited between the last look for readers and the drop of what they read.
-    for (let waited = 0; this.#epochs.isHeld(epoch) && waited < HOLD_MAX_MS; waited += HOLD_POLL_MS) {
+    while (this.#epochs.isHeld(epoch, HOLD_MAX_MS)) {
       await sleep(HOLD_POLL_MS);
+      this.#epochs.noteWait(epoch, HOLD_POLL_MS);
     }
     storage.commitBlock(epoch, block, tail);
     this.#catalogue.add(block, exactTail(tail));

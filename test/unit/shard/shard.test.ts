@@ -276,6 +276,25 @@ describe("shard", () => {
   });
 });
 
+test("large live trace: a reader that vanished delays the flush of all it read by a minute, once", async () => {
+  const bench = makeBench();
+  let waits = 0;
+  const shard = new Shard(
+    { tenant: "single-tenant", shard: 0 },
+    { ...DEFAULT_LIMITS, flushBytes: 20_000, flushAgeMs: 1000, maxLiveReplyBytes: 1 },
+    { ...bench.ports, sleep: async () => void waits++ },
+    null,
+  );
+  const trace = makeGenerator({ seed: 32 }).trace(200, 40);
+  for (const batch of trace.batches) await shard.append(frameOf(batch));
+  expect(shard.stats().epochs).toBeGreaterThan(2);
+  const { live } = shard.findTrace(trace.traceId);
+  expect(live).toBeInstanceOf(ReadableStream);
+  const epochs = shard.stats().epochs;
+  expect(await shard.tick(START + 1000)).toMatchObject({ flushedBlocks: epochs });
+  expect(waits).toBe(60_000 / 250);
+});
+
 describe("shard: object storage faults", () => {
   async function withOneEpoch(seed: number) {
     const bench = makeBench({ flushAgeMs: 1000 });
