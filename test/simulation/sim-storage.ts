@@ -1,0 +1,165 @@
+// A shard's storage that forgets, as a Durable Object's does when it dies before its writes were confirmed.
+//
+// Assumed of the platform: writes that follow each other without an await are one unit, all or nothing; units become
+// durable in the order in which they were made; `sync` resolves when all units so far are durable. A crash keeps the
+// durable ones and any number of those that come next. Nothing leaves the object before (output gate) is not assumed:
+// the model is harsher than the platform there.
+import { MemoryShardStorage } from "../../src/shard/memory-storage.ts";
+import type { BlockTail, CatalogueBlock, HeadRow, ShardStorage } from "../../src/shard/storage.ts";
+import type { SegmentRow } from "../../src/segment/rows.ts";
+import type { Random } from "../support/random.ts";
+
+type Write = (storage: ShardStorage) => void;
+
+export interface StorageHooks {
+  /** Throws when the call is to fail. */
+  readonly fault: (call: "append" | "commit" | "read") => void;
+  /** Resolves when the device has written; rejects when it cannot. */
+  readonly device: () => Promise<void>;
+}
+
+function copyOf(storage: ShardStorage): MemoryShardStorage {
+  const copy = new MemoryShardStorage();
+  // Blocks first: committing one drops the epoch of its id.
+  for (const block of storage.blocks()) copy.commitBlock(block.id, block, storage.blockTail(block.id));
+  for (const epoch of storage.epochs()) {
+    const heads = [...storage.heads(epoch)].sort((a, b) => a.row - b.row);
+    const bodies = [...storage.bodies(epoch, 1)];
+    const rows = heads.map(({ head }, i): SegmentRow => ({ head, body: bodies[i]! }));
+    copy.appendRows(epoch, 1, rows, true);
+  }
+  return copy;
+}
+
+export class SimStorage implements ShardStorage {
+  readonly #hooks: StorageHooks;
+  /** As the object sees it. */
+  #current = new MemoryShardStorage();
+  #alarm: number | null = null;
+  /** As it is after a crash that keeps nothing else. */
+  #durable = new MemoryShardStorage();
+  #durableAlarm: number | null = null;
+  /** Units that are not durable yet, oldest first. */
+  #units: Write[][] = [];
+  #unitIsOpen = false;
+  readonly #alarmWrites = new Set<Write>();
+
+  constructor(hooks: StorageHooks) {
+    this.#hooks = hooks;
+  }
+
+  get alarm(): number | null {
+    return this.#alarm;
+  }
+
+  get hasDurableAlarm(): boolean {
+    return this.#durableAlarm !== null;
+  }
+
+  /** The alarm as the runtime changes it, at once durable. */
+  setDurableAlarm(atMs: number | null): void {
+    this.#alarm = atMs;
+    this.#durableAlarm = atMs;
+    // What the object wrote of it before is overtaken.
+    for (const unit of this.#units)
+      unit.splice(0, unit.length, ...unit.filter((write) => !this.#alarmWrites.has(write)));
+    this.#alarmWrites.clear();
+  }
+
+  /** Loses units that were not synced: all but the first `random` many. Without `random` nothing is lost. */
+  crash(random?: Random): number {
+    const kept = random === undefined ? this.#units.length : random.below(this.#units.length + 1);
+    const lost = this.#units.length - kept;
+    this.#settle(kept);
+    this.#units = [];
+    this.#unitIsOpen = false;
+    this.#current = copyOf(this.#durable);
+    this.#alarm = this.#durableAlarm;
+    return lost;
+  }
+
+  #settle(count: number): void {
+    for (const unit of this.#units.splice(0, count)) {
+      for (const write of unit) {
+        write(this.#durable);
+        this.#alarmWrites.delete(write);
+      }
+    }
+  }
+
+  #write(write: Write): void {
+    write(this.#current);
+    this.#note(write);
+  }
+
+  #note(write: Write): void {
+    if (!this.#unitIsOpen) {
+      this.#unitIsOpen = true;
+      this.#units.push([]);
+      // Runs as soon as the code under test awaits something.
+      queueMicrotask(() => {
+        this.#unitIsOpen = false;
+      });
+    }
+    this.#units.at(-1)?.push(write);
+  }
+
+  appendRows(epoch: number, firstRow: number, rows: readonly SegmentRow[], create: boolean): void {
+    this.#hooks.fault("append");
+    this.#write((storage) => storage.appendRows(epoch, firstRow, rows, create));
+  }
+
+  commitBlock(epoch: number, block: CatalogueBlock, tail: BlockTail): void {
+    this.#hooks.fault("commit");
+    this.#write((storage) => storage.commitBlock(epoch, block, tail));
+  }
+
+  setAlarm(atMs: number | null): void {
+    this.#alarm = atMs;
+    const write = (): void => {
+      this.#durableAlarm = atMs;
+    };
+    this.#alarmWrites.add(write);
+    this.#note(write);
+  }
+
+  async getAlarm(): Promise<number | null> {
+    return this.#alarm;
+  }
+
+  async sync(): Promise<void> {
+    const upTo = this.#units.at(-1);
+    await this.#hooks.device();
+    const at = upTo === undefined ? -1 : this.#units.indexOf(upTo);
+    this.#settle(at + 1);
+  }
+
+  epochs(): number[] {
+    return this.#current.epochs();
+  }
+
+  heads(epoch: number): Iterable<HeadRow> {
+    return this.#current.heads(epoch);
+  }
+
+  bodies(epoch: number, row: number): Iterable<Uint8Array> {
+    this.#hooks.fault("read");
+    return this.#current.bodies(epoch, row);
+  }
+
+  blocks(): CatalogueBlock[] {
+    return this.#current.blocks();
+  }
+
+  lastBlockId(): number {
+    return this.#current.lastBlockId();
+  }
+
+  blockTail(id: number): BlockTail {
+    return this.#current.blockTail(id);
+  }
+
+  rowsWritten(): number {
+    return this.#current.rowsWritten();
+  }
+}
