@@ -29,6 +29,9 @@ export interface ParsedFrame extends Frame {
   readonly parsed: FrameHead;
 }
 
+/** Part of its time that an epoch is young: with room for clocks that differ a little. */
+const YOUNG = 0.9;
+
 export interface EpochLimits {
   readonly flushBytes: number;
   readonly flushAgeMs: number;
@@ -46,10 +49,9 @@ export class Epochs {
     this.#storage = storage;
     this.#limits = limits;
     for (const id of storage.epochs()) this.#epochs.push(loadEpoch(storage, id, nowMs));
-    // All but the newest were cut before the restart. The newest goes on if it has room, unless it is due: its flush may
-    // have begun, and a put that is still on its way would replace a later one that holds more.
+    // All but the newest were cut before the restart.
     const newest = this.#epochs.at(-1);
-    for (const epoch of this.#epochs) epoch.cut = epoch !== newest || this.#dueAt(epoch) <= nowMs;
+    for (const epoch of this.#epochs) epoch.cut = epoch !== newest || !this.#isYoung(epoch, nowMs);
   }
 
   get count(): number {
@@ -157,6 +159,14 @@ export class Epochs {
   /** No epoch may wait for a clock that has gone back to reach the time of its opening again. */
   #noteTime(nowMs: number): void {
     for (const epoch of this.#epochs) epoch.openedMs = Math.min(epoch.openedMs, nowMs);
+  }
+
+  /**
+   * Whether the flush of a loaded epoch cannot have begun before the restart, so that it may take more spans: otherwise a
+   * put that is still on its way would replace a later one that holds more. Of an id ahead of the clock nobody knows.
+   */
+  #isYoung({ id }: Epoch, nowMs: number): boolean {
+    return id <= nowMs && nowMs < id + YOUNG * this.#limits.flushAgeMs;
   }
 
   #dueAt(epoch: Epoch): number {
