@@ -88,6 +88,8 @@ export class World {
   /** Without the alarm that the runtime dropped, nothing wakes the object but a call. */
   #isAsleep = false;
   #latestWallMs = START_MS;
+  /** Readers that flushes may have to wait for in vain. */
+  #vanished = 0;
   /** Faults so far of which a lookup may tell. */
   #readFaults = 0;
   #failure: Violation | undefined;
@@ -332,6 +334,7 @@ export class World {
           // The other end is gone and nobody has noticed: the stream is neither read on nor cancelled.
           this.count("lookup: vanishes");
           this.#lookups.delete(lookup);
+          this.#vanished++;
           await new Promise(() => undefined);
         }
         const delayMs = fate === "stalls" ? READER_STALLS_MS : 0;
@@ -524,7 +527,9 @@ export class World {
     } else if (isTouched) this.append(random);
     // An idle object is woken by its alarm only, which may have been set when the clock was ahead.
     const aheadMs = isTouched ? 0 : this.#latestWallMs - this.scheduler.wallMs;
-    const endMs = this.scheduler.steadyMs + aheadMs + SIM_LIMITS.flushAgeMs + slackMs;
+    const endMs =
+      this.scheduler.steadyMs + aheadMs + SIM_LIMITS.flushAgeMs + slackMs + this.#vanished * HOLD_MAX_MS;
+    this.#vanished = 0;
     for (let turn = 0; this.#isBusy(); turn++) {
       if (turn > TURNS_MAX) throw new Violation(`still busy after ${turn} turns`);
       if (this.scheduler.resume() === undefined && this.alarm() === "not due") this.#passToNext();
