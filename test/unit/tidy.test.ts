@@ -9,7 +9,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/util", "migrations"],
   ["src/model"],
   ["src/otlp"],
-  ["src/zipkin", "src/jaeger"],
+  ["src/zipkin", "src/jaeger", "src/traceql"],
   ["src/segment", "src/block"],
   ["src/store"],
   ["src/ingest", "src/query", "src/shard"],
@@ -116,6 +116,7 @@ describe("tidy", () => {
       "src/store/memory-store.ts",
       "src/shard/memory-storage.ts",
       "src/block/reader.ts",
+      "src/traceql/ast.ts",
     ]);
     expect(files.filter((file) => !used.has(file) && !entries.test(file) && !testOnly.has(file))).toEqual([]);
   });
