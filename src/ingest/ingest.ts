@@ -99,7 +99,9 @@ function frameOf(summary: BatchSummary, payload: Payload): AppendBatch {
 
 async function store(shard: TraceShardRpc, batch: AppendBatch): Promise<void> {
   const result = await callShard(shard, batch);
-  if (!result.ok) throw new AppError(result.kind, result.message, { retryAfterMs: result.retryAfterMs });
+  if (result.ok) return;
+  const { kind, message } = result;
+  throw new AppError(kind, message, kind === "not_found" ? {} : { retryAfterMs: result.retryAfterMs });
 }
 
 async function callShard(

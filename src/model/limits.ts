@@ -46,6 +46,16 @@ export interface Limits {
   readonly maxTraceBytes: number;
   /** Compressed bytes that one trace lookup may hold while it puts the parts together. */
   readonly maxTraceSpoolBytes: number;
+  /** Milliseconds that spans are kept after they ended, unless the tenant has a setting of its own. */
+  readonly blockRetentionMs: number;
+  /** Milliseconds from a block's removal from the catalogue to that of its object: longer than any query or job. */
+  readonly objectGraceMs: number;
+  /** Ranges of blocks without the trace that a lookup may read on average: decides the width of the filters. */
+  readonly maxFalseGets: number;
+  /** Milliseconds at least between two alarms of a shard that has nothing to flush. */
+  readonly idleAlarmMs: number;
+  /** Bytes of the young blocks' filters, and of as many parts of others, that a shard keeps in memory. */
+  readonly catalogueCacheBytes: number;
 }
 
 export const DEFAULT_LIMITS: Limits = {
@@ -63,6 +73,11 @@ export const DEFAULT_LIMITS: Limits = {
   maxLiveReplyBytes: 8 * MIB,
   maxTraceBytes: 128 * MIB,
   maxTraceSpoolBytes: 40 * MIB,
+  blockRetentionMs: 14 * 86_400_000,
+  objectGraceMs: 15 * 60_000,
+  maxFalseGets: 0.05,
+  idleAlarmMs: 3_600_000,
+  catalogueCacheBytes: 16 * MIB,
 };
 
 assert(DEFAULT_LIMITS.maxRowBytes < PLATFORM.rowBytes, "a row fits the platform's row");

@@ -1,5 +1,8 @@
-// What a shard needs of its durable storage. Adapters: durable-objects/shard-sql.ts, memory-storage.ts.
+// What a shard needs of its durable storage. Adapters: durable-objects/shard-sql.ts, memory-storage.ts;
+// test/contract/shard-storage.ts holds what both promise.
 import type { SegmentRow } from "../segment/rows.ts";
+import type { BlockTail, CatalogueBlock, TimeRange } from "../store/catalogue.ts";
+import type { ShardJob } from "../store/rpc.ts";
 
 /** A row of an epoch as the index needs it. */
 export interface HeadRow {
@@ -7,31 +10,60 @@ export interface HeadRow {
   readonly head: Uint8Array;
 }
 
-/** A committed block: what a lookup needs without touching the object. */
-export interface CatalogueBlock {
-  /** The epoch it was flushed from. */
+/** What a hit needs of a block: its pages' places and its resources. */
+export type LookupTail = Pick<BlockTail, "traceIndex" | "resources">;
+
+/** Blocks whose filters lie together, bucket by bucket. */
+export interface FilterGroup {
+  /** Where its rows are; taken again when all its blocks are gone. */
+  readonly slot: number;
+  /** The job that made it. */
   readonly id: number;
-  readonly key: string;
-  readonly etag: string;
-  readonly byteLength: number;
-  readonly spanCount: number;
-  readonly traceCount: number;
-  /** Inflated span bytes. */
-  readonly rawBytes: number;
-  /** Whole seconds since 1970 around the spans' times: [minStart, maxEnd]. */
-  readonly minStartSeconds: number;
-  readonly maxEndSeconds: number;
+  /** Bits of a fingerprint. */
+  readonly bits: 16 | 32;
+  /** Ids of the blocks by their index in the filters, 0 for one that is gone. */
+  readonly members: readonly number[];
 }
 
-/** The large parts of a catalogue entry, formats in block/FORMAT.md. */
-export interface BlockTail {
+/** One bucket of a group. */
+export interface FilterRow {
+  readonly slot: number;
   readonly filter: Uint8Array;
-  readonly traceIndex: Uint8Array;
-  readonly resources: Uint8Array;
+}
+
+/** An object that is in the catalogue no more and is to be deleted. */
+export interface RetiredObject {
+  /** Id of its block. */
+  readonly id: number;
+  readonly key: string;
+  readonly deleteAtMs: number;
+}
+
+/** One transaction on the catalogue. What is removed is removed before anything is added. */
+export interface CatalogueChange {
+  /** Ids of blocks, in a filter group or not. Groups are not touched. */
+  readonly remove?: readonly number[];
+  /** New blocks, with filters of their own. */
+  readonly add?: readonly { readonly block: CatalogueBlock; readonly tail: BlockTail }[];
+  /** Groups that are new or have changed; without members a group is removed, its slot free. */
+  readonly groups?: readonly FilterGroup[];
+  /** The rows of a group, one a bucket from 0, replacing those of the slot; its blocks give up their own filters. */
+  readonly rows?: {
+    readonly slot: number;
+    readonly blocks: readonly number[];
+    readonly filters: readonly Uint8Array[];
+  };
+  readonly retire?: readonly RetiredObject[];
+  /** Ids of retired objects that are deleted. */
+  readonly forget?: readonly number[];
+  /** The open job; null closes it. */
+  readonly job?: ShardJob | null;
+  /** By name; null removes. */
+  readonly settings?: Readonly<Record<string, string | null>>;
 }
 
 /**
- * Synchronous but for `sync` and the alarm, as SQLite in a Durable Object is. Methods that write are atomic.
+ * Synchronous but for `sync`, `deleteAll` and the alarm, as SQLite in a Durable Object is. Methods that write are atomic.
  * Bytes that come back are the caller's.
  */
 export interface ShardStorage {
@@ -45,17 +77,54 @@ export interface ShardStorage {
   bodies(epoch: number, row: number): Iterable<Uint8Array>;
   /** In one transaction: the block enters the catalogue, the epoch's table is dropped. Safe to repeat. */
   commitBlock(epoch: number, block: CatalogueBlock, tail: BlockTail): void;
-  blocks(): CatalogueBlock[];
-  /** The greatest id of any block ever committed, 0 if none. */
-  lastBlockId(): number;
+  /** Changes the catalogue in one transaction. */
+  change(change: CatalogueChange): void;
+  /** Blocks with a filter of their own, by id. */
+  youngBlocks(): CatalogueBlock[];
+  /** A block, young or in a group. */
+  block(id: number): CatalogueBlock | undefined;
+  /** Blocks with spans in the range, by id. */
+  blocksBetween(range: TimeRange): CatalogueBlock[];
+  /** Blocks whose retention began before `ms` (see `retentionStart`), by id, `limit` at most. */
+  blocksEndedBefore(ms: number, limit: number): CatalogueBlock[];
+  /** When the first block's retention began, in ms; undefined when there is no block. */
+  firstEnd(): number | undefined;
+  /** The filter of a young block. @throws when there is no such block */
+  filter(id: number): Uint8Array;
   /** @throws when there is no such block */
-  blockTail(id: number): BlockTail;
+  lookupTail(id: number): LookupTail;
+  filterGroups(): FilterGroup[];
+  /** The bucket's rows of all slots, free ones too, by slot. Nothing may be written meanwhile. */
+  filterRows(bucket: number): Iterable<FilterRow>;
+  job(): ShardJob | undefined;
+  /** What may be deleted at `ms`, oldest first, `limit` at most. */
+  retiredBefore(ms: number, limit: number): RetiredObject[];
+  /** When the first retired object may be deleted, in ms. */
+  firstRetired(): number | undefined;
+  isRetired(id: number): boolean;
+  setting(name: string): string | undefined;
+  /** The greatest id of any block, job or retired object ever, 0 if none. Never decreases. Epochs are not counted. */
+  lastId(): number;
   /** Rows written since the object was opened, as billed. */
   rowsWritten(): number;
+  /** Rows read since the object was opened, as billed. */
+  rowsRead(): number;
   /** Resolves when all writes so far are durable. */
   sync(): Promise<void>;
   /** Replaces the alarm, or removes it. Durable with the writes of the same turn. */
   setAlarm(atMs: number | null): void;
   /** The alarm's time, if one is set. */
   getAlarm(): Promise<number | null>;
+  /** Removes everything, the alarm too. Nothing else may be called then. */
+  deleteAll(): Promise<void>;
+}
+
+const DAY_MS = 86_400_000;
+
+/**
+ * When a block's retention begins, in ms: when its spans ended, but not before they arrived nor more than a day after.
+ * So late spans are kept their full time, and spans dated in the future do not keep a block for ever.
+ */
+export function retentionStart({ maxEndSeconds, arrivedMs }: CatalogueBlock): number {
+  return Math.min(Math.max(maxEndSeconds * 1000, arrivedMs), arrivedMs + DAY_MS);
 }

@@ -6,13 +6,31 @@ export function blockId(epoch: number): string {
   return String(epoch).padStart(16, "0");
 }
 
+/** Every object of a tenant begins with it. */
+export function tenantPrefix(tenant: string): string {
+  return `tenant=${tenant}/`;
+}
+
+/** Every block of a shard that arrived on the date of `ms` (UTC) begins with it. */
+export function datePrefix(tenant: string, shard: number, ms: number): string {
+  const date = new Date(ms).toISOString().slice(0, 10);
+  return `${tenantPrefix(tenant)}date=${date}/shard=${String(shard).padStart(2, "0")}/`;
+}
+
 /**
- * Key of the block that a shard's epoch is flushed to. A retried flush has the same key: the date is the
- * epoch's, not the clock's.
+ * Key of a block: of the epoch that it is flushed from, or of the job that merges it. A retried flush or job has the same
+ * key: the date is the epoch's or that of the newest merged, not the clock's.
  */
-export function blockKey(tenant: string, shard: number, epoch: number): string {
-  const date = new Date(epoch).toISOString().slice(0, 10);
-  return `tenant=${tenant}/date=${date}/shard=${String(shard).padStart(2, "0")}/${blockId(epoch)}.parquet`;
+export function blockKey(tenant: string, shard: number, id: number, arrivedMs = id): string {
+  return `${datePrefix(tenant, shard, arrivedMs)}${blockId(id)}.parquet`;
+}
+
+/** What a block's key says; undefined when it is no block's key. */
+export function parseBlockKey(key: string): { tenant: string; shard: number; id: number } | undefined {
+  const match = /^tenant=([^/]+)\/date=\d{4}-\d\d-\d\d\/shard=(\d{2,4})\/(\d{16})\.parquet$/.exec(key);
+  if (match === null) return undefined;
+  const [, tenant = "", shard = "", id = ""] = match;
+  return { tenant, shard: Number(shard), id: Number(id) };
 }
 
 /** Name of the TraceShard object of a tenant's shard. Tenant ids hold no `/`. */

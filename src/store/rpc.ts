@@ -1,5 +1,6 @@
 // The objects' methods as their callers see them. Fields may be added, never changed: during a deploy the
 // versions of Worker and object differ for minutes.
+import type { BlockTail, CatalogueBlock, TimeRange } from "./catalogue.ts";
 import type { ByteRange } from "./object-store.ts";
 
 /** One accepted batch: header and payload of a segment frame (segment/FORMAT.md). */
@@ -16,7 +17,9 @@ export type AppendResult =
       readonly kind: "rate_limited" | "unavailable";
       readonly message: string;
       readonly retryAfterMs: number;
-    };
+    }
+  /** The tenant is being deleted: nothing is taken any more. */
+  | { readonly ok: false; readonly kind: "not_found"; readonly message: string };
 
 /** Where in one block the pages lie that may hold a trace. */
 export interface BlockRef {
@@ -54,14 +57,116 @@ export interface ShardStats {
   readonly blocks: number;
   readonly rowsWritten: number;
   readonly appends: number;
+  /** Blocks that a lookup could not read since the object was opened: missing, changed, damaged or out of reach. */
+  readonly failedReads: number;
 }
 
-export interface TraceShardRpc {
+/** A block as the input of a job. */
+export interface JobBlock {
+  readonly id: number;
+  readonly key: string;
+  readonly etag: string;
+  readonly byteLength: number;
+  readonly spanCount: number;
+  readonly traceCount: number;
+  readonly version: number;
+}
+
+/** Merge `inputs` into one block of the newest version. A job that is repeated has the same id and key. */
+export interface MergeJob {
+  readonly kind: "merge";
+  /** Id of the output. */
+  readonly id: number;
+  /** Key of the output. */
+  readonly key: string;
+  /** In order of arrival. */
+  readonly inputs: readonly JobBlock[];
+  /** Of the output. */
+  readonly arrivedMs: number;
+}
+
+/** Build the rows of a filter group, see block/filter-rows.ts; a block's index in the group is its place in `blocks`. */
+export interface IndexJob {
+  readonly kind: "index";
+  readonly id: number;
+  /** Bits of a fingerprint. */
+  readonly bits: 16 | 32;
+  readonly blocks: readonly JobBlock[];
+}
+
+/**
+ * Delete what nobody knows: of the objects under `prefixes` those whose id (store/keys.ts) is less than `beforeId` and for
+ * which `isKnown` is false. Such a key never comes into use again.
+ */
+export interface SweepJob {
+  readonly kind: "sweep";
+  readonly id: number;
+  /** One for each date of the shard. */
+  readonly prefixes: readonly string[];
+  readonly beforeId: number;
+}
+
+export type ShardJob = MergeJob | IndexJob | SweepJob;
+
+/**
+ * Void (`ok: false`): the job is no longer open, because its inputs have gone. The runner forgets it; its output, if any, is
+ * the shard's to delete.
+ */
+export type JobReply = { readonly ok: true } | { readonly ok: false; readonly message: string };
+
+/** What a runner of jobs asks of the shard. Calls may be repeated and doubled. */
+export interface ShardJobsRpc {
+  /** What to do at time `now` (ms), durable: the same job until it is committed, given up or void. One at a time. */
+  nextJob(now: number): Promise<ShardJob | undefined>;
+  /**
+   * In one transaction the output takes its inputs' place; their objects are deleted after a grace time. `ok` also when
+   * that was done before.
+   */
+  commitMerge(id: number, output: CatalogueBlock, tail: BlockTail): Promise<JobReply>;
+  /** Of each bucket its row, `buildFilterRows`. `ok` also when that was done before. */
+  commitIndex(id: number, rows: readonly Uint8Array[]): Promise<JobReply>;
+  commitSweep(id: number): Promise<JobReply>;
+  /**
+   * The job cannot be done now or ever: damaged or missing inputs. They are left out of jobs for a day.
+   * @param culprits ids of the inputs that are to blame; default all
+   */
+  giveUp(id: number, message: string, culprits?: readonly number[]): Promise<void>;
+  /** Whether each key is that of a block, of one that is to be deleted, of an open job or of an epoch. At most 1,000. */
+  isKnown(keys: readonly string[]): Promise<boolean[]>;
+  /**
+   * Adds a block that is in the bucket: to rebuild a catalogue. Blocks that were replaced by another one of the bucket
+   * (`BlockMeta.replaces`) must not be adopted.
+   * @returns false if the key is known
+   */
+  adopt(block: CatalogueBlock, tail: BlockTail): Promise<boolean>;
+}
+
+/** What the tenant sets for its shards. */
+export interface ShardSettings {
+  /** Milliseconds that spans are kept; undefined: the installation's default. */
+  readonly retentionMs?: number | undefined;
+}
+
+export interface TraceShardRpc extends ShardJobsRpc {
   /** Resolves once the batch is durable and readable. */
   append(batch: AppendBatch): Promise<AppendResult>;
-  /** One consistent view: a span is either live or in one of the blocks, never both, never neither. */
-  findTrace(traceId: Uint8Array): Promise<FindTraceReply>;
-  /** What the alarm does at time `now` (ms); every due epoch is flushed. */
+  /**
+   * One consistent view: a span is either live or in one of the blocks, never both, never neither. Blocks whose spans all
+   * lie outside `range` are left out.
+   */
+  findTrace(traceId: Uint8Array, range?: TimeRange): Promise<FindTraceReply>;
+  /** Blocks with spans between the two times, by id. Where they lie, not what is in them. */
+  blocksBetween(range: TimeRange): Promise<CatalogueBlock[]>;
+  /** What the alarm does at time `now` (ms): flush what is due, delete what is due, wake the compactor. */
   tick(now: number): Promise<TickReport>;
   stats(): Promise<ShardStats>;
+  /** Counts blocks that a lookup could not read. */
+  noteFailedReads(count: number): Promise<void>;
+  /** Replaces the settings, durably. */
+  configure(settings: ShardSettings): Promise<void>;
+  /**
+   * Deletes every object and row of the shard, bit by bit: to be called until it is `done`. It also goes on by itself. From
+   * the first call on appends are refused and nothing is found.
+   */
+  destroy(now: number): Promise<{ readonly done: boolean }>;
 }

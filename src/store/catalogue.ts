@@ -1,0 +1,36 @@
+// What a shard knows about its blocks without opening them.
+
+/** A committed block. */
+export interface CatalogueBlock {
+  /** The epoch it was flushed from, or the job that merged it. */
+  readonly id: number;
+  readonly key: string;
+  readonly etag: string;
+  readonly byteLength: number;
+  readonly spanCount: number;
+  readonly traceCount: number;
+  /** Inflated span bytes. */
+  readonly rawBytes: number;
+  /** Whole seconds since 1970 around the spans' times: [minStart, maxEnd]. */
+  readonly minStartSeconds: number;
+  readonly maxEndSeconds: number;
+  /** Version of the block format. */
+  readonly version: number;
+  /** When its newest spans were flushed, in ms: the greatest epoch in it. Decides its date. */
+  readonly arrivedMs: number;
+}
+
+/** The large parts of a catalogue entry, formats in block/FORMAT.md. */
+export interface BlockTail {
+  readonly filter: Uint8Array;
+  readonly traceIndex: Uint8Array;
+  readonly resources: Uint8Array;
+}
+
+/** Spans' times, in whole seconds since 1970, both ends included. */
+export interface TimeRange {
+  /** Undefined: from the beginning. */
+  readonly startSeconds?: number | undefined;
+  /** Undefined: to the end. */
+  readonly endSeconds?: number | undefined;
+}
