@@ -2,7 +2,7 @@
 import type { Limits } from "../model/limits.ts";
 import { SPAN_ID_BYTES, TRACE_ID_BYTES } from "../model/ids.ts";
 import { assert } from "../util/assert.ts";
-import { readSpanIds } from "./spans.ts";
+import { readSpanIds, type SpanIds } from "./spans.ts";
 import { LENGTH, RESOURCE_SPANS, SCOPE_SPANS, TRACES_DATA, WireReader, tagOf } from "./wire.ts";
 import { varintLength } from "./wire-writer.ts";
 
@@ -117,6 +117,16 @@ function isNonZero(bytes: Uint8Array, start: number, length: number): boolean {
   return false;
 }
 
+/** Whether a span's ids are such that `walkBatch` accepts it. */
+export function hasGoodIds(bytes: Uint8Array, ids: SpanIds): boolean {
+  return (
+    ids.traceIdLength === TRACE_ID_BYTES &&
+    ids.spanIdLength === SPAN_ID_BYTES &&
+    isNonZero(bytes, ids.traceIdAt, TRACE_ID_BYTES) &&
+    isNonZero(bytes, ids.spanIdAt, SPAN_ID_BYTES)
+  );
+}
+
 /**
  * The batch without the spans that `walkBatch` counts as rejected. What is kept is kept byte for byte and in its order,
  * unknown fields included; only the lengths around it change. A ResourceSpans or ScopeSpans without a kept span is left
@@ -125,16 +135,8 @@ function isNonZero(bytes: Uint8Array, start: number, length: number): boolean {
  * @returns an array that owns its buffer
  */
 export function dropRejectedSpans(bytes: Uint8Array, limits: Limits): Uint8Array<ArrayBuffer> {
-  const keep: Keep = (start, end) => {
-    if (end - start > limits.maxSpanBytes) return false;
-    const ids = readSpanIds(bytes, start, end);
-    return (
-      ids.traceIdLength === TRACE_ID_BYTES &&
-      ids.spanIdLength === SPAN_ID_BYTES &&
-      isNonZero(bytes, ids.traceIdAt, TRACE_ID_BYTES) &&
-      isNonZero(bytes, ids.spanIdAt, SPAN_ID_BYTES)
-    );
-  };
+  const keep: Keep = (start, end) =>
+    end - start <= limits.maxSpanBytes && hasGoodIds(bytes, readSpanIds(bytes, start, end));
   return new Rewriter(bytes, keep).run() ?? new Uint8Array(0);
 }
 

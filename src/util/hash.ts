@@ -27,3 +27,11 @@ export function traceHash(bytes: Uint8Array, offset = 0): number {
   h = mix32(h ^ word(bytes, offset + 8));
   return mix32(h ^ word(bytes, offset + 12));
 }
+
+/**
+ * The shard, from 0, of a trace with this hash among `count` shards, a power of 2. A shard's traces go, when the count
+ * doubles, to itself and to one new shard.
+ */
+export function shardOfHash(hash: number, count: number): number {
+  return hash & (count - 1);
+}

@@ -4,6 +4,7 @@ import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { TracesDataSchema } from "../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
 import { jsonToProtobuf } from "../../src/otlp/json.ts";
 import { dropRejectedSpans, filterTrace } from "../../src/otlp/rewrite.ts";
+import { splitByShard } from "../../src/otlp/split.ts";
 import { readSpanIds, visitSpans } from "../../src/otlp/spans.ts";
 import { walkBatch } from "../../src/otlp/walk.ts";
 import { makeGenerator } from "../support/generator.ts";
@@ -56,6 +57,10 @@ function report(title: string, spans: number, results: Map<string, number>, base
   }
 }
 
+function split(batch: Uint8Array, count: number): Uint8Array[] {
+  return splitByShard(batch, count, DEFAULT_LIMITS).map((part) => part.write());
+}
+
 for (const spanCount of [64, 512, 4096]) {
   const batch = makeGenerator({ seed: 1 }).batchBoth(spanCount);
   const { protobuf } = batch;
@@ -82,6 +87,8 @@ for (const spanCount of [64, 512, 4096]) {
         }),
       filterTrace: () => filterTrace(protobuf, firstId),
       dropRejectedSpans: () => dropRejectedSpans(protobuf, DEFAULT_LIMITS),
+      "splitByShard, 4 shards": () => split(protobuf, 4),
+      "splitByShard, 64 shards": () => split(protobuf, 64),
     }),
     "fromBinary",
   );
