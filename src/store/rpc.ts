@@ -69,6 +69,8 @@ export interface JobBlock {
   readonly byteLength: number;
   readonly spanCount: number;
   readonly traceCount: number;
+  /** Inflated span bytes. */
+  readonly rawBytes: number;
   readonly version: number;
 }
 

@@ -12,6 +12,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/zipkin", "src/jaeger", "src/traceql"],
   ["src/segment", "src/block"],
   ["src/store"],
+  ["src/compaction"],
   ["src/ingest", "src/query", "src/shard"],
   ["src/http", "durable-objects"],
   ["src"], // src/index.ts, the composition root
