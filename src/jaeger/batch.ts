@@ -6,6 +6,7 @@ import { Nanos } from "../otlp/nanos.ts";
 import { EVENT, FIXED64, LENGTH, LINK, RESOURCE, SPAN, tagOf } from "../otlp/wire.ts";
 import type { WireWriter } from "../otlp/wire-writer.ts";
 import { isName } from "../util/byte-keys.ts";
+import type { ByteSource } from "../util/byte-source.ts";
 import type { ThriftProtocol, ThriftReader } from "../util/thrift-reader.ts";
 import { T, readThrift } from "../util/thrift-reader.ts";
 import { Process } from "./process.ts";
@@ -33,7 +34,7 @@ const PARENT = 6;
 
 class BatchReader {
   readonly #reader: ThriftReader;
-  readonly #bytes: Uint8Array;
+  readonly #source: ByteSource;
   readonly #builder: BatchBuilder;
   readonly #out: WireWriter;
   readonly #process: Process;
@@ -55,11 +56,11 @@ class BatchReader {
 
   constructor(reader: ThriftReader, builder: BatchBuilder) {
     this.#reader = reader;
-    this.#bytes = reader.bytes;
+    this.#source = reader.source;
     this.#builder = builder;
     this.#out = builder.out;
-    this.#process = new Process(reader.bytes);
-    this.#status = new SpanStatus(reader.bytes);
+    this.#process = new Process(reader.source);
+    this.#status = new SpanStatus(reader.source);
   }
 
   /** A Batch, or as agents get it, a call of emitBatch whose only argument is one. */
@@ -181,7 +182,7 @@ class BatchReader {
   #spanTag(): void {
     const tag = this.#tag;
     tag.read(this.#reader);
-    if (!this.#status.take(tag)) tag.write(this.#out, ATTRIBUTES_TAG, this.#bytes);
+    if (!this.#status.take(tag)) tag.write(this.#out, ATTRIBUTES_TAG, this.#source);
   }
 
   /** Log: timestamp 1 (i64, microseconds), fields 2 (list of Tag). The string field `event` is the event's name. */
@@ -211,9 +212,9 @@ class BatchReader {
   #eventField(): void {
     const tag = this.#eventTag;
     tag.read(this.#reader);
-    if (tag.type === TAG_TYPE.string && isName(this.#bytes, tag.keyStart, tag.keyEnd, EVENT_KEY)) {
-      this.#out.text(tagOf(EVENT.name, LENGTH), this.#bytes, tag.textStart, tag.textEnd);
-    } else tag.write(this.#out, EVENT_ATTRIBUTES_TAG, this.#bytes);
+    if (tag.type === TAG_TYPE.string && isName(this.#source.bytes, tag.keyStart, tag.keyEnd, EVENT_KEY)) {
+      this.#out.text(tagOf(EVENT.name, LENGTH), this.#source, tag.textStart, tag.textEnd);
+    } else tag.write(this.#out, EVENT_ATTRIBUTES_TAG, this.#source);
   }
 
   /** SpanRef: refType 1 (0 CHILD_OF, 1 FOLLOWS_FROM); traceIdLow 2, traceIdHigh 3, spanId 4 (i64). */
@@ -246,7 +247,7 @@ class BatchReader {
     this.#findParent();
     if (!isZero(this.#parent)) out.words(tagOf(SPAN.parentSpanId, LENGTH), this.#parent, 2);
     const [start, end] = this.#name;
-    if (start !== end) out.text(tagOf(SPAN.name, LENGTH), this.#bytes, start, end);
+    if (start !== end) out.text(tagOf(SPAN.name, LENGTH), this.#source, start, end);
     const nanos = this.#nanos;
     nanos.setMicros64(this.#startLow, this.#startHigh);
     out.fixed64(tagOf(SPAN.startTimeUnixNano, FIXED64), nanos.low, nanos.high);

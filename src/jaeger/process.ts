@@ -1,5 +1,6 @@
 // Jaeger's Process: the resource of a batch.
 import type { WireWriter } from "../otlp/wire-writer.ts";
+import type { ByteSource } from "../util/byte-source.ts";
 import type { ThriftReader } from "../util/thrift-reader.ts";
 import { T } from "../util/thrift-reader.ts";
 import { Tag } from "./tags.ts";
@@ -8,7 +9,6 @@ import { Tag } from "./tags.ts";
 const NO_SERVICE_NAME = "OTLPResourceNoServiceName";
 /** Tags of a process. An empty one has a byte here and 300 in memory; real ones have tens. */
 const TAGS_MAX = 10_000;
-const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
 
 /** Tags with another name in OTLP, unless that is there as well. */
 const RENAMED: ReadonlyMap<string, { readonly key: string; readonly prefix: string }> = new Map([
@@ -17,12 +17,12 @@ const RENAMED: ReadonlyMap<string, { readonly key: string; readonly prefix: stri
 ]);
 
 export class Process {
-  readonly #bytes: Uint8Array;
+  readonly #source: ByteSource;
   #serviceName = "";
   #tags: Tag[] = [];
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+  constructor(source: ByteSource) {
+    this.#source = source;
   }
 
   /** Process: serviceName 1 (string), tags 2 (list of Tag). Of several the last counts. */
@@ -33,7 +33,7 @@ export class Process {
     while (reader.field() !== T.stop) {
       if (reader.fieldId === 1 && reader.fieldType === T.binary) {
         reader.binary();
-        this.#serviceName = this.#text(reader.start, reader.end);
+        this.#serviceName = this.#source.text(reader.start, reader.end);
       } else if (reader.fieldId === 2 && reader.fieldType === T.list) {
         this.#readTags(reader);
       } else reader.skip(reader.fieldType);
@@ -59,16 +59,12 @@ export class Process {
   write(out: WireWriter, tag: number): void {
     const service = this.#serviceName;
     if (service !== "" && service !== NO_SERVICE_NAME) out.stringAttribute(tag, "service.name", service);
-    const keys = this.#tags.map(({ keyStart, keyEnd }) => this.#text(keyStart, keyEnd));
+    const keys = this.#tags.map(({ keyStart, keyEnd }) => this.#source.text(keyStart, keyEnd));
     const present = new Set(keys);
     for (const [i, one] of this.#tags.entries()) {
       const renamed = RENAMED.get(keys[i] ?? "");
-      if (renamed === undefined || present.has(renamed.key)) one.write(out, tag, this.#bytes);
-      else one.writeAs(out, tag, this.#bytes, renamed);
+      if (renamed === undefined || present.has(renamed.key)) one.write(out, tag, this.#source);
+      else one.writeAs(out, tag, this.#source, renamed);
     }
-  }
-
-  #text(start: number, end: number): string {
-    return decoder.decode(this.#bytes.subarray(start, end));
   }
 }

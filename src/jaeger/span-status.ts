@@ -2,11 +2,12 @@
 import { SPAN, STATUS, LENGTH, VARINT, tagOf } from "../otlp/wire.ts";
 import type { WireWriter } from "../otlp/wire-writer.ts";
 import { ByteKeys } from "../util/byte-keys.ts";
+import type { ByteSource } from "../util/byte-source.ts";
 import { TAG_TYPE, Tag } from "./tags.ts";
 
 const ATTRIBUTES_TAG = tagOf(SPAN.attributes, LENGTH);
 const KIND = { internal: 1, server: 2, client: 3, producer: 4, consumer: 5 } as const;
-const KINDS: ReadonlyMap<string, number> = new Map(Object.entries(KIND));
+const KINDS = new ByteKeys(Object.entries(KIND));
 const OK = 1;
 const ERROR = 2;
 
@@ -34,7 +35,7 @@ const LENGTHS = (1 << 5) | (1 << 9) | (1 << 16) | (1 << 19) | (1 << 23);
  * What gives kind, error, code or description is not an attribute as well; http.* stays one.
  */
 export class SpanStatus {
-  readonly #bytes: Uint8Array;
+  readonly #source: ByteSource;
   #kind = 0;
   #isError = false;
   #code: number | undefined;
@@ -43,8 +44,8 @@ export class SpanStatus {
   #hasDescription = false;
   readonly #description = new Tag();
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+  constructor(source: ByteSource) {
+    this.#source = source;
   }
 
   /** Begins a span. */
@@ -61,15 +62,16 @@ export class SpanStatus {
   take(tag: Tag): boolean {
     const length = tag.keyEnd - tag.keyStart;
     if (length > 23 || (LENGTHS & (1 << length)) === 0) return false;
-    const role = ROLES.of(this.#bytes, tag.keyStart, tag.keyEnd);
+    const role = ROLES.of(this.#source.bytes, tag.keyStart, tag.keyEnd);
     return role >= 0 && this.#taken(role, tag);
   }
 
   #taken(role: number, tag: Tag): boolean {
     switch (role) {
       case ROLE.kind: {
-        const kind = KINDS.get(tag.textOf(this.#bytes));
-        if (kind === undefined) return false;
+        if (tag.type !== TAG_TYPE.string) return false;
+        const kind = KINDS.of(this.#source.bytes, tag.textStart, tag.textEnd);
+        if (kind < 0) return false;
         this.#kind = kind;
         return true;
       }
@@ -78,7 +80,7 @@ export class SpanStatus {
         this.#isError = true;
         return true;
       case ROLE.code: {
-        const code = codeOf(tag.textOf(this.#bytes));
+        const code = codeOf(tag.textOf(this.#source));
         if (code === undefined) return false;
         this.#code = code;
         return true;
@@ -90,10 +92,10 @@ export class SpanStatus {
         this.#hasDescription = true;
         return true;
       case ROLE.httpCode:
-        this.#httpCode = httpCodeOf(tag, this.#bytes);
+        this.#httpCode = httpCodeOf(tag, this.#source);
         return false;
       default:
-        this.#httpMessage = tag.textOf(this.#bytes);
+        this.#httpMessage = tag.textOf(this.#source);
         return false;
     }
   }
@@ -102,7 +104,7 @@ export class SpanStatus {
   write(out: WireWriter): void {
     if (this.#kind > 0) out.varint64(tagOf(SPAN.kind, VARINT), this.#kind, 0);
     const isExplicit = this.#isError || this.#code !== undefined;
-    if (!isExplicit && this.#hasDescription) this.#description.write(out, ATTRIBUTES_TAG, this.#bytes);
+    if (!isExplicit && this.#hasDescription) this.#description.write(out, ATTRIBUTES_TAG, this.#source);
     const code = this.#isError ? ERROR : (this.#code ?? this.#codeOfHttp());
     const message = this.#message(isExplicit, code);
     if (code === 0 && message === "") return;
@@ -113,7 +115,7 @@ export class SpanStatus {
   }
 
   #message(isExplicit: boolean, code: number): string {
-    if (isExplicit && this.#hasDescription) return this.#description.textOf(this.#bytes);
+    if (isExplicit && this.#hasDescription) return this.#description.textOf(this.#source);
     if (this.#isError) return this.#httpMessage;
     return !isExplicit && code > 0 ? this.#httpMessage : "";
   }
@@ -139,8 +141,8 @@ function codeOf(text: string): number | undefined {
 }
 
 /** The code of an integer tag, or of a string of digits. */
-function httpCodeOf(tag: Tag, bytes: Uint8Array): number | undefined {
+function httpCodeOf(tag: Tag, source: ByteSource): number | undefined {
   if (tag.type === TAG_TYPE.long) return tag.high === 0 ? tag.low : -1;
-  const text = tag.textOf(bytes);
+  const text = tag.textOf(source);
   return /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }

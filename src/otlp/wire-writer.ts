@@ -1,5 +1,6 @@
 // Protobuf's wire format, written into one growing buffer.
 import { assert } from "../util/assert.ts";
+import type { ByteSource } from "../util/byte-source.ts";
 import { AppError } from "../util/errors.ts";
 import { hexDigit } from "../util/hex.ts";
 import { ANY_VALUE, KEY_VALUE, LENGTH, tagOf } from "./wire.ts";
@@ -13,8 +14,8 @@ const STRING_VALUE_TAG = tagOf(ANY_VALUE.stringValue, LENGTH);
 /** Characters of key and value up to which all lengths of a string attribute take one byte. */
 const SHORT_ATTRIBUTE_CHARS = 121;
 
-// A byte order mark is part of the text, and a malformed sequence no reason to lose the rest of a span.
-const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
+/** The bit of each of four bytes that ASCII does not have. */
+const NOT_ASCII = 0x80808080 | 0;
 
 /** The values of ASCII hex digits; 256 for other characters. */
 const HEX = Uint16Array.from({ length: 128 }, (_, code) => hexDigit(code) & 0x10f);
@@ -165,28 +166,47 @@ export class WireWriter {
   }
 
   /**
-   * A string field of the UTF-8 in `bytes` [start, end). Bytes that are not UTF-8 become U+FFFD.
+   * A string field of the UTF-8 in `source` [start, end). Bytes that are not UTF-8 become U+FFFD.
    * ASCII is copied and checked in one loop: decoding to a string and encoding again would cost five times as much.
    */
-  text(tag: number, bytes: Uint8Array, start: number, end: number): void {
+  text(tag: number, source: ByteSource, start: number, end: number): void {
     const length = end - start;
     this.#need(7 + length);
     const before = this.#pos;
     this.#tag(tag);
     this.#putVarint(this.#pos, length);
     this.#pos += varintLength(length);
-    const out = this.#bytes;
+    if ((this.#copy(source, start, end) & NOT_ASCII) === 0) return;
+    this.#pos = before;
+    this.string(tag, source.text(start, end));
+  }
+
+  /** Copies [start, end) of `source`, for which there is room. Returns all of it ORed, in 32 bits. */
+  #copy({ bytes, view }: ByteSource, start: number, end: number): number {
     let pos = this.#pos;
     let all = 0;
-    for (let i = start; i < end; i++) {
-      const byte = bytes[i] ?? 0;
-      all |= byte;
-      out[pos++] = byte;
+    this.#pos = pos + end - start;
+    if (end - start < 4) {
+      const out = this.#bytes;
+      for (let at = start; at < end; at++) {
+        const byte = bytes[at] ?? 0;
+        all |= byte;
+        out[pos++] = byte;
+      }
+      return all;
     }
-    this.#pos = pos;
-    if (all < 128) return;
-    this.#pos = before;
-    this.string(tag, decoder.decode(bytes.subarray(start, end)));
+    const out = this.#view;
+    const last = end - 4;
+    for (let at = start; at < last; at += 4) {
+      const word = view.getInt32(at, true);
+      all |= word;
+      out.setInt32(pos, word, true);
+      pos += 4;
+    }
+    // The last four once more rather than the rest one by one.
+    const word = view.getInt32(last, true);
+    out.setInt32(this.#pos - 4, word, true);
+    return all | word;
   }
 
   /** A bytes field of `bytes` [start, end). */
@@ -232,8 +252,8 @@ export class WireWriter {
     this.close(body, room);
   }
 
-  /** As `stringAttribute`, of UTF-8 in `bytes`: `offsets` has start and end of the key, then of the value, from `at` on. */
-  textAttribute(tag: number, bytes: Uint8Array, offsets: Int32Array, at: number): void {
+  /** As `stringAttribute`, of UTF-8 in `source`: `offsets` has start and end of the key, then of the value, from `at` on. */
+  textAttribute(tag: number, source: ByteSource, offsets: Int32Array, at: number): void {
     const keyStart = offsets[at] ?? 0;
     const keyEnd = offsets[at + 1] ?? 0;
     const valueStart = offsets[at + 2] ?? 0;
@@ -241,51 +261,65 @@ export class WireWriter {
     const length = keyEnd - keyStart + valueEnd - valueStart;
     if (tag < 128 && length <= SHORT_ATTRIBUTE_CHARS) {
       this.#need(8 + length);
-      if (this.#shortText(tag, bytes, offsets, at)) return;
+      const start = this.#pos;
+      this.#shortHead(tag, keyEnd - keyStart, length);
+      const key = this.#copy(source, keyStart, keyEnd);
+      this.#shortValue(valueEnd - valueStart);
+      if (((key | this.#copy(source, valueStart, valueEnd)) & NOT_ASCII) === 0) return;
+      this.#pos = start;
     }
     const room = varintLength(length + 6);
     const body = this.open(tag, room);
-    this.text(KEY_TAG, bytes, keyStart, keyEnd);
+    this.text(KEY_TAG, source, keyStart, keyEnd);
     const inner = this.open(VALUE_TAG, room);
-    this.text(STRING_VALUE_TAG, bytes, valueStart, valueEnd);
+    this.text(STRING_VALUE_TAG, source, valueStart, valueEnd);
     this.close(inner, room);
     this.close(body, room);
   }
 
-  /** Writes the attribute when all of it is ASCII; otherwise nothing. */
-  #shortText(tag: number, bytes: Uint8Array, offsets: Int32Array, at: number): boolean {
+  /** As `textAttribute`, with a key that has a source of its own. */
+  namedAttribute(tag: number, key: ByteSource, source: ByteSource, value: readonly [number, number]): void {
+    const keyLength = key.bytes.length;
+    const valueLength = value[1] - value[0];
+    const length = keyLength + valueLength;
+    if (tag < 128 && length <= SHORT_ATTRIBUTE_CHARS) {
+      this.#need(8 + length);
+      const start = this.#pos;
+      this.#shortHead(tag, keyLength, length);
+      this.#copy(key, 0, keyLength);
+      this.#shortValue(valueLength);
+      if ((this.#copy(source, value[0], value[1]) & NOT_ASCII) === 0) return;
+      this.#pos = start;
+    }
+    const room = varintLength(length + 6);
+    const body = this.open(tag, room);
+    this.text(KEY_TAG, key, 0, keyLength);
+    const inner = this.open(VALUE_TAG, room);
+    this.text(STRING_VALUE_TAG, source, value[0], value[1]);
+    this.close(inner, room);
+    this.close(body, room);
+  }
+
+  /** What stands before the key of an attribute whose lengths take one byte each. */
+  #shortHead(tag: number, keyLength: number, length: number): void {
     const out = this.#bytes;
-    const keyStart = offsets[at] ?? 0;
-    const keyEnd = offsets[at + 1] ?? 0;
-    const valueStart = offsets[at + 2] ?? 0;
-    const valueEnd = offsets[at + 3] ?? 0;
-    const keyLength = keyEnd - keyStart;
-    const valueLength = valueEnd - valueStart;
-    let pos = this.#pos;
+    const pos = this.#pos;
     out[pos] = tag;
-    out[pos + 1] = keyLength + valueLength + 6;
+    out[pos + 1] = length + 6;
     out[pos + 2] = KEY_TAG;
     out[pos + 3] = keyLength;
-    pos += 4;
-    let all = 0;
-    for (let i = keyStart; i < keyEnd; i++) {
-      const byte = bytes[i] ?? 0;
-      all |= byte;
-      out[pos++] = byte;
-    }
+    this.#pos = pos + 4;
+  }
+
+  /** What stands between its key and its value. */
+  #shortValue(valueLength: number): void {
+    const out = this.#bytes;
+    const pos = this.#pos;
     out[pos] = VALUE_TAG;
     out[pos + 1] = valueLength + 2;
     out[pos + 2] = STRING_VALUE_TAG;
     out[pos + 3] = valueLength;
-    pos += 4;
-    for (let i = valueStart; i < valueEnd; i++) {
-      const byte = bytes[i] ?? 0;
-      all |= byte;
-      out[pos++] = byte;
-    }
-    if (all > 127) return false;
-    this.#pos = pos;
-    return true;
+    this.#pos = pos + 4;
   }
 
   /** Writes the attribute when all of it is ASCII; otherwise nothing. */

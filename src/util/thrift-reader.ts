@@ -1,5 +1,6 @@
 // Thrift, read in place: the binary and the compact protocol behind one set of methods. Bounded: no length, count or
 // depth is believed before it is checked against the bytes that are left.
+import { ByteSource } from "./byte-source.ts";
 import { AppError } from "./errors.ts";
 
 /** Types of values, with the numbers of the binary protocol. */
@@ -18,6 +19,8 @@ export const T = {
   list: 15,
 } as const;
 
+export type ThriftProtocol = "binary" | "compact";
+
 /** Levels of structs, lists and maps within each other. Jaeger's and Zipkin's deepest value lies 6 levels down. */
 const DEPTH_MAX = 32;
 const MESSAGE_VERSION_1 = 0x80;
@@ -33,6 +36,9 @@ const COMPACT_MESSAGE = 0x82;
  * All methods throw AppError `invalid_argument` naming the byte.
  */
 export abstract class ThriftReader {
+  /** Which protocol this reads, for shortcuts past its methods. */
+  abstract readonly protocol: ThriftProtocol;
+  readonly source: ByteSource;
   readonly bytes: Uint8Array;
   protected readonly view: DataView;
   pos = 0;
@@ -49,8 +55,9 @@ export abstract class ThriftReader {
   protected depth = 0;
 
   constructor(bytes: Uint8Array) {
+    this.source = new ByteSource(bytes);
     this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.view = this.source.view;
   }
 
   /** Returns what `endStruct` wants back. */
@@ -153,6 +160,8 @@ const BINARY_SIZES = [0, 0, 1, 1, 8, 0, 2, 0, 4, 0, 8, 4, 1, 6, 5, 5];
  *     binary = length:i32 bytes                   map  = type:u8 type:u8 count:i32 { value value }
  */
 class BinaryReader extends ThriftReader {
+  override readonly protocol = "binary";
+
   override field(): number {
     this.fieldType = this.bytes[this.take(1)] ?? 0;
     if (this.fieldType !== T.stop) this.fieldId = this.view.getInt16(this.take(2));
@@ -246,6 +255,7 @@ const COMPACT_TYPES: readonly number[] = [
  *     binary = length:varint bytes                integers are zigzag varints, doubles little-endian
  */
 class CompactReader extends ThriftReader {
+  override readonly protocol = "compact";
   /** Value of the bool field whose head was read last: it has no bytes of its own. */
   #fieldBool: boolean | undefined;
 
@@ -352,8 +362,6 @@ class CompactReader extends ThriftReader {
     return true;
   }
 }
-
-export type ThriftProtocol = "binary" | "compact";
 
 /**
  * A reader of `bytes`, which are neither changed nor retained beyond it. Without a protocol the first byte tells: the

@@ -11,9 +11,9 @@ for (let code = 0; code < 256; code++) HEX[code] = hexDigit(code);
 export function parseHexId(bytes: Uint8Array, start: number, end: number, words: Uint32Array): boolean {
   const length = end - start;
   if (length === 0 || length > 8 * words.length) return false;
+  if (length % 8 === 0) return parseWords(bytes, start, length >>> 3, words);
   let wrong = 0;
   let at = end - 8 * words.length;
-  if (at === start) return parseFullId(bytes, start, words);
   for (let i = 0; i < words.length; i++) {
     let word = 0;
     for (const stop = at + 8; at < stop; at++) {
@@ -26,11 +26,13 @@ export function parseHexId(bytes: Uint8Array, start: number, end: number, words:
   return wrong >= 0;
 }
 
-/** Nearly all ids have all of their digits. */
-function parseFullId(bytes: Uint8Array, start: number, words: Uint32Array): boolean {
+/** As `parseHexId`, of 8 times `count` digits at `start`: nearly all ids have 16 or 32. */
+export function parseWords(bytes: Uint8Array, start: number, count: number, words: Uint32Array): boolean {
+  const skipped = words.length - count;
   let wrong = 0;
   let at = start;
-  for (let i = 0; i < words.length; i++) {
+  for (let i = 0; i < skipped; i++) words[i] = 0;
+  for (let i = skipped; i < words.length; i++) {
     let word = 0;
     for (const stop = at + 8; at < stop; at++) {
       const digit = HEX[bytes[at] ?? 0] ?? -1;

@@ -1,5 +1,5 @@
 // What becomes of a tag, by its key.
-import { ByteKeys } from "../util/byte-keys.ts";
+import type { ByteSource } from "../util/byte-source.ts";
 import { isResourceKey } from "./resource-keys.ts";
 
 /** `attribute` is an attribute of the span; the rest have a place of their own in OTLP. */
@@ -50,21 +50,36 @@ function slotOf(a: number, b: number, c: number): number {
   return (a * 31 + b * 577 + c * 17) & (BITS - 1);
 }
 
-/** Keys remembered of one batch. Real ones have some 20 to remember; a hostile one has another key in each tag. */
-const KEYS_MAX = 256;
-const decoder = new TextDecoder();
+/** Keys remembered, a power of 2; real batches have some 20 to remember. Another of the same slot takes its place. */
+const SLOTS = 256;
 
-/** Rules of keys given as bytes, remembered for one batch. */
+/** Rules of keys given as ranges of one body, remembered. */
 export class TagRules {
-  readonly #known = new ByteKeys();
+  readonly #source: ByteSource;
+  // Of the key in each slot. No key is empty.
+  readonly #starts = new Int32Array(SLOTS);
+  readonly #lengths = new Int32Array(SLOTS);
+  readonly #rules = new Int32Array(SLOTS);
 
-  of(bytes: Uint8Array, start: number, end: number): number {
-    const slot = slotOf(bytes[start] ?? 0, bytes[start + 1] ?? 0, bytes[start + 2] ?? 0);
-    if (MAY_HAVE_RULE[slot] === 0 || end - start < 4) return RULE.attribute;
-    const known = this.#known.of(bytes, start, end);
-    if (known >= 0) return known;
-    const rule = ruleOf(decoder.decode(bytes.subarray(start, end)));
-    if (this.#known.size < KEYS_MAX) this.#known.add(bytes, start, end, rule);
+  constructor(source: ByteSource) {
+    this.#source = source;
+  }
+
+  of(start: number, end: number): number {
+    const source = this.#source;
+    const { bytes } = source;
+    const length = end - start;
+    const beginning = slotOf(bytes[start] ?? 0, bytes[start + 1] ?? 0, bytes[start + 2] ?? 0);
+    if (MAY_HAVE_RULE[beginning] === 0 || length < 4) return RULE.attribute;
+    const middle = bytes[(start + end) >>> 1] ?? 0;
+    const slot = (beginning + length * 37 + middle * 11 + (bytes[end - 1] ?? 0) * 3) & (SLOTS - 1);
+    if (this.#lengths[slot] === length && source.isSame(this.#starts[slot] ?? 0, start, length)) {
+      return this.#rules[slot] ?? RULE.attribute;
+    }
+    const rule = ruleOf(source.text(start, end));
+    this.#starts[slot] = start;
+    this.#lengths[slot] = length;
+    this.#rules[slot] = rule;
     return rule;
   }
 }

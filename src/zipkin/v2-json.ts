@@ -3,6 +3,7 @@ import type { Limits } from "../model/limits.ts";
 import type { Converted } from "../otlp/batch-builder.ts";
 import { BatchBuilder } from "../otlp/batch-builder.ts";
 import { ByteKeys } from "../util/byte-keys.ts";
+import { ByteSource } from "../util/byte-source.ts";
 import { AppError } from "../util/errors.ts";
 import {
   CLOSE_BRACE,
@@ -10,11 +11,13 @@ import {
   JsonCursor,
   OPEN_BRACE,
   OPEN_BRACKET,
+  QUOTE,
   kindOfValue,
 } from "../util/json-cursor.ts";
-import { clearWords, isZero, parseHexId } from "./hex-ids.ts";
+import { JsonKeys } from "../util/json-keys.ts";
+import { clearWords, isZero, parseHexId, parseWords } from "./hex-ids.ts";
 import type { Range, V2Endpoint } from "./v2-span.ts";
-import { V2Span, isMicros } from "./v2-span.ts";
+import { SPAN_ID_WORDS, V2Span, isMicros } from "./v2-span.ts";
 import { V2Writer } from "./v2-writer.ts";
 
 const NULL = 0x6e;
@@ -40,23 +43,37 @@ const FIELD = {
   tags: 9,
   annotations: 10,
 } as const;
-const FIELDS = new ByteKeys(Object.entries(FIELD));
+const FIELDS = new JsonKeys(FIELD);
 
 const ENDPOINT_FIELD = { serviceName: 0, ipv4: 1, ipv6: 2, port: 3 } as const;
-const ENDPOINT_FIELDS = new ByteKeys(Object.entries(ENDPOINT_FIELD));
+const ENDPOINT_FIELDS = new JsonKeys(ENDPOINT_FIELD);
+
+/** Where the values of an endpoint lie: texts made beforehand, since a batch has two thousand that nobody reads. */
+function endpointPlaces(endpoint: string): Readonly<Record<"self" | keyof typeof ENDPOINT_FIELD, string>> {
+  return {
+    self: endpoint,
+    serviceName: `${endpoint}.serviceName`,
+    ipv4: `${endpoint}.ipv4`,
+    ipv6: `${endpoint}.ipv6`,
+    port: `${endpoint}.port`,
+  };
+}
+const LOCAL = endpointPlaces(".localEndpoint");
+const REMOTE = endpointPlaces(".remoteEndpoint");
 
 const ANNOTATION_FIELD = { timestamp: 0, value: 1 } as const;
-const ANNOTATION_FIELDS = new ByteKeys(Object.entries(ANNOTATION_FIELD));
+const ANNOTATION_FIELDS = new JsonKeys(ANNOTATION_FIELD);
 
 /** Reads one span after the other from a body. A value that does not fit refuses its span and is passed over. */
 class Reader {
   readonly #cursor: JsonCursor;
   readonly #bytes: Uint8Array;
   readonly #span = new V2Span();
+  readonly #ipv6: Range = [0, 0];
 
-  constructor(body: Uint8Array) {
-    this.#bytes = body;
-    this.#cursor = new JsonCursor(body);
+  constructor(source: ByteSource) {
+    this.#bytes = source.bytes;
+    this.#cursor = new JsonCursor(source);
   }
 
   /** Hands each span of the list to `write`, with its index. */
@@ -151,8 +168,7 @@ class Reader {
     let fields = 0;
     if (cursor.open(OPEN_BRACE)) {
       do {
-        cursor.key();
-        const field = FIELDS.of(this.#bytes, cursor.start, cursor.end);
+        const field = cursor.keyOf(FIELDS);
         if (field >= 0) fields |= 1 << field;
         this.#field(field);
       } while (cursor.more(CLOSE_BRACE));
@@ -183,9 +199,9 @@ class Reader {
         span.duration = this.#micros(".duration");
         return;
       case FIELD.localEndpoint:
-        return this.#endpoint(span.local, ".localEndpoint");
+        return this.#endpoint(span.local, LOCAL);
       case FIELD.remoteEndpoint:
-        return this.#endpoint(span.remote, ".remoteEndpoint");
+        return this.#endpoint(span.remote, REMOTE);
       case FIELD.tags:
         return this.#tags();
       case FIELD.annotations:
@@ -196,6 +212,7 @@ class Reader {
   }
 
   #id(place: string, digits: string, words: Uint32Array): void {
+    if (this.#plainId(words)) return;
     clearWords(words);
     if (!this.#string(place)) return;
     const { start, end } = this.#cursor;
@@ -203,6 +220,19 @@ class Reader {
     if (start === end && words === this.#span.parentId) return;
     if (!parseHexId(this.#bytes, start, end, words))
       this.#span.refuse(`${place}: expected ${digits} hex digits`);
+  }
+
+  /** Reads an id of 16 or 32 digits, which need not be looked at to find its end. Returns false when it is another. */
+  #plainId(words: Uint32Array): boolean {
+    const bytes = this.#bytes;
+    const cursor = this.#cursor;
+    if (!cursor.isString()) return false;
+    const start = cursor.pos + 1;
+    let count = words.length;
+    if (bytes[start + 8 * count] !== QUOTE) count = SPAN_ID_WORDS;
+    if (bytes[start + 8 * count] !== QUOTE || !parseWords(bytes, start, count, words)) return false;
+    cursor.pos = start + 8 * count + 1;
+    return true;
   }
 
   #kind(): void {
@@ -213,32 +243,34 @@ class Reader {
     else this.#span.kind = kind;
   }
 
-  #endpoint(endpoint: V2Endpoint, place: string): void {
+  #endpoint(endpoint: V2Endpoint, places: typeof LOCAL): void {
     const cursor = this.#cursor;
-    if (!this.#opens(OPEN_BRACE, "an object", place) || !cursor.open(OPEN_BRACE)) return;
-    const ipv6: Range = [0, 0];
-    endpoint.ipBytes = this.#bytes;
+    if (!this.#opens(OPEN_BRACE, "an object", places.self) || !cursor.open(OPEN_BRACE)) return;
+    const ipv6 = this.#ipv6;
+    ipv6[1] = ipv6[0];
+    endpoint.ipSource = this.#cursor.source;
     do {
-      cursor.key();
-      switch (ENDPOINT_FIELDS.of(this.#bytes, cursor.start, cursor.end)) {
+      switch (cursor.keyOf(ENDPOINT_FIELDS)) {
         case ENDPOINT_FIELD.serviceName:
-          this.#range(endpoint.service, `${place}.serviceName`);
+          this.#range(endpoint.service, places.serviceName);
           break;
         case ENDPOINT_FIELD.ipv4:
-          this.#range(endpoint.ip, `${place}.ipv4`);
+          this.#range(endpoint.ip, places.ipv4);
           break;
         case ENDPOINT_FIELD.ipv6:
-          this.#range(ipv6, `${place}.ipv6`);
+          this.#range(ipv6, places.ipv6);
           break;
         case ENDPOINT_FIELD.port:
-          this.#port(endpoint, place);
+          this.#port(endpoint, places.port);
           break;
         default:
           cursor.skip();
       }
     } while (cursor.more(CLOSE_BRACE));
     // OTLP has one address; an endpoint with both is one host.
-    if (endpoint.ip[0] === endpoint.ip[1]) [endpoint.ip[0], endpoint.ip[1]] = ipv6;
+    if (endpoint.ip[0] !== endpoint.ip[1]) return;
+    endpoint.ip[0] = ipv6[0];
+    endpoint.ip[1] = ipv6[1];
   }
 
   #port(endpoint: V2Endpoint, place: string): void {
@@ -252,7 +284,7 @@ class Reader {
       port = kindOfValue(first) === "a string" ? this.#digits() : -1;
     }
     if (Number.isInteger(port) && port >= 0 && port <= PORT_MAX) endpoint.port = port;
-    else this.#span.refuse(`${place}.port: expected a number from 0 to ${PORT_MAX}`);
+    else this.#span.refuse(`${place}: expected a number from 0 to ${PORT_MAX}`);
   }
 
   #tags(): void {
@@ -293,8 +325,7 @@ class Reader {
     let timestamp = 0;
     if (cursor.open(OPEN_BRACE)) {
       do {
-        cursor.key();
-        const field = ANNOTATION_FIELDS.of(this.#bytes, cursor.start, cursor.end);
+        const field = cursor.keyOf(ANNOTATION_FIELDS);
         if (field === ANNOTATION_FIELD.timestamp) timestamp = this.#micros(`${place}.timestamp`);
         else if (field === ANNOTATION_FIELD.value) this.#range(value, `${place}.value`);
         else cursor.skip();
@@ -314,7 +345,8 @@ class Reader {
  */
 export function convertV2Json(body: Uint8Array, limits: Limits): Converted {
   const builder = new BatchBuilder(body.length, limits);
-  const writer = new V2Writer(builder, body, limits);
-  new Reader(body).run((span, index) => writer.write(span, index));
+  const source = new ByteSource(body);
+  const writer = new V2Writer(builder, source, limits);
+  new Reader(source).run((span, index) => writer.write(span, index));
   return builder.finish();
 }

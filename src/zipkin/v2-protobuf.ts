@@ -3,6 +3,7 @@ import type { Limits } from "../model/limits.ts";
 import type { Converted } from "../otlp/batch-builder.ts";
 import { BatchBuilder } from "../otlp/batch-builder.ts";
 import { FIXED64, LENGTH, VARINT, WireReader, tagOf } from "../otlp/wire.ts";
+import { ByteSource } from "../util/byte-source.ts";
 import { AppError, isAppError } from "../util/errors.ts";
 import { clearWords, isZero } from "./hex-ids.ts";
 import { formatIp } from "./ip.ts";
@@ -114,8 +115,8 @@ class Reader {
     if (from === to) return;
     const text = formatIp(this.#bytes.subarray(from, to));
     if (text === "") this.#span.refuse(`${place}: expected 4 bytes of ipv4 or 16 of ipv6`);
-    endpoint.ipBytes = encoder.encode(text);
-    [endpoint.ip[0], endpoint.ip[1]] = [0, endpoint.ipBytes.length];
+    endpoint.ipSource = new ByteSource(encoder.encode(text));
+    [endpoint.ip[0], endpoint.ip[1]] = [0, endpoint.ipSource.bytes.length];
   }
 
   /** Annotation: timestamp 1 (fixed64), value 2. */
@@ -203,7 +204,7 @@ class Reader {
  */
 export function convertV2Protobuf(body: Uint8Array, limits: Limits): Converted {
   const builder = new BatchBuilder(body.length, limits);
-  const writer = new V2Writer(builder, body, limits);
+  const writer = new V2Writer(builder, new ByteSource(body), limits);
   try {
     new Reader(body).run((span, index) => writer.write(span, index));
   } catch (error) {

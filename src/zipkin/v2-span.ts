@@ -1,4 +1,5 @@
 // One Zipkin v2 span as it was read, from JSON or protobuf. Texts stay where they are: ranges of the body.
+import { ByteSource } from "../util/byte-source.ts";
 import { clearWords } from "./hex-ids.ts";
 
 /** Bytes [start, end) of the body; empty when absent. */
@@ -9,14 +10,16 @@ export const SPAN_ID_WORDS = 2;
 
 export interface V2Endpoint {
   readonly service: Range;
-  /** Text of an address, in `ipBytes`. */
+  /** Text of an address, in `ipSource`. */
   readonly ip: Range;
-  ipBytes: Uint8Array;
+  ipSource: ByteSource;
   port: number;
 }
 
+const NOTHING = new ByteSource(new Uint8Array());
+
 function emptyEndpoint(): V2Endpoint {
-  return { service: [0, 0], ip: [0, 0], ipBytes: new Uint8Array(), port: 0 };
+  return { service: [0, 0], ip: [0, 0], ipSource: NOTHING, port: 0 };
 }
 
 function clearEndpoint(endpoint: V2Endpoint): void {

@@ -3,8 +3,9 @@ import type { Limits } from "../model/limits.ts";
 import { boolAttribute, intAttribute } from "../otlp/attributes.ts";
 import type { BatchBuilder } from "../otlp/batch-builder.ts";
 import { Nanos } from "../otlp/nanos.ts";
-import { ANY_VALUE, EVENT, FIXED64, KEY_VALUE, LENGTH, SPAN, STATUS, VARINT, tagOf } from "../otlp/wire.ts";
+import { EVENT, FIXED64, LENGTH, SPAN, STATUS, VARINT, tagOf } from "../otlp/wire.ts";
 import type { WireWriter } from "../otlp/wire-writer.ts";
+import { ByteSource } from "../util/byte-source.ts";
 import { Flattened } from "./flattened.ts";
 import { isSame, isZero } from "./hex-ids.ts";
 import { ResourceFinder } from "./resource-finder.ts";
@@ -15,9 +16,6 @@ import { SPAN_ID_WORDS, TRACE_ID_WORDS } from "./v2-span.ts";
 const ATTRIBUTES_TAG = tagOf(SPAN.attributes, LENGTH);
 const LINKS_TAG = tagOf(SPAN.links, LENGTH);
 const EVENTS_TAG = tagOf(SPAN.events, LENGTH);
-const KEY_TAG = tagOf(KEY_VALUE.key, LENGTH);
-const VALUE_TAG = tagOf(KEY_VALUE.value, LENGTH);
-const STRING_VALUE_TAG = tagOf(ANY_VALUE.stringValue, LENGTH);
 
 export const START_ABSENT_KEY = "otel.zipkin.absentField.startTime";
 const STATUS_ERROR = 2;
@@ -25,26 +23,18 @@ const KIND_INTERNAL = 1;
 const BAR = 0x7c;
 const SEEN_SLOTS = 256;
 
-const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
+const encoder = new TextEncoder();
+const LOCAL_IP = new ByteSource(encoder.encode("net.host.ip"));
+const REMOTE_IP = new ByteSource(encoder.encode("net.peer.ip"));
+const REMOTE_SERVICE = new ByteSource(encoder.encode("peer.service"));
+const STATUS_DESCRIPTION = new ByteSource(encoder.encode("otel.status_description"));
 
 /** Whether the tags at `a` and `b` of `offsets` have the same key. */
-function isSameKey(bytes: Uint8Array, offsets: Int32Array, a: number, b: number): boolean {
+function isSameKey(source: ByteSource, offsets: Int32Array, a: number, b: number): boolean {
   const start = offsets[a] ?? 0;
   const length = (offsets[a + 1] ?? 0) - start;
   const other = offsets[b] ?? 0;
-  if ((offsets[b + 1] ?? 0) - other !== length) return false;
-  for (let i = 0; i < length; i++) if (bytes[start + i] !== bytes[other + i]) return false;
-  return true;
-}
-
-/** An attribute of the span with a key that is known beforehand. */
-function textAttribute(out: WireWriter, key: string, bytes: Uint8Array, value: Range): void {
-  const body = out.open(ATTRIBUTES_TAG, 1);
-  out.string(KEY_TAG, key);
-  const inner = out.open(VALUE_TAG, 1);
-  out.text(STRING_VALUE_TAG, bytes, value[0], value[1]);
-  out.close(inner, 1);
-  out.close(body, 1);
+  return (offsets[b + 1] ?? 0) - other === length && source.isSame(start, other, length);
 }
 
 /**
@@ -65,8 +55,8 @@ function textAttribute(out: WireWriter, key: string, bytes: Uint8Array, value: R
 export class V2Writer {
   readonly #builder: BatchBuilder;
   readonly #out: WireWriter;
-  readonly #bytes: Uint8Array;
-  readonly #rules = new TagRules();
+  readonly #source: ByteSource;
+  readonly #rules: TagRules;
   readonly #resources: ResourceFinder;
   readonly #flattened: Flattened;
   readonly #nanos = new Nanos();
@@ -80,12 +70,13 @@ export class V2Writer {
   readonly #seen = new Int32Array(SEEN_SLOTS);
   #seenBase = 1;
 
-  /** @param bytes what the ranges of the spans refer to */
-  constructor(builder: BatchBuilder, bytes: Uint8Array, limits: Limits) {
+  /** @param source what the ranges of the spans refer to */
+  constructor(builder: BatchBuilder, source: ByteSource, limits: Limits) {
     this.#builder = builder;
     this.#out = builder.out;
-    this.#bytes = bytes;
-    this.#resources = new ResourceFinder(builder, bytes);
+    this.#source = source;
+    this.#rules = new TagRules(source);
+    this.#resources = new ResourceFinder(builder, source);
     this.#flattened = new Flattened(builder.out, limits.maxValueDepth);
   }
 
@@ -114,7 +105,7 @@ export class V2Writer {
       out.words(tagOf(SPAN.parentSpanId, LENGTH), span.parentId, SPAN_ID_WORDS);
     }
     const [start, end] = span.name;
-    if (start !== end) out.text(tagOf(SPAN.name, LENGTH), this.#bytes, start, end);
+    if (start !== end) out.text(tagOf(SPAN.name, LENGTH), this.#source, start, end);
     const nanos = this.#nanos;
     nanos.setMicros(span.timestamp);
     out.fixed64(tagOf(SPAN.startTimeUnixNano, FIXED64), nanos.low, nanos.high);
@@ -124,24 +115,27 @@ export class V2Writer {
   }
 
   #endpoints({ local, remote }: V2Span): void {
-    this.#address(local, "net.host.ip", "net.host.port");
+    this.#address(local, LOCAL_IP, "net.host.port");
     const [start, end] = remote.service;
-    if (start !== end) textAttribute(this.#out, "peer.service", this.#bytes, remote.service);
-    this.#address(remote, "net.peer.ip", "net.peer.port");
+    if (start !== end) {
+      this.#out.namedAttribute(ATTRIBUTES_TAG, REMOTE_SERVICE, this.#source, remote.service);
+    }
+    this.#address(remote, REMOTE_IP, "net.peer.port");
   }
 
-  #address({ ip, ipBytes, port }: V2Endpoint, ipKey: string, portKey: string): void {
-    if (ip[0] !== ip[1]) textAttribute(this.#out, ipKey, ipBytes, ip);
+  #address({ ip, ipSource, port }: V2Endpoint, ipKey: ByteSource, portKey: string): void {
+    if (ip[0] !== ip[1]) this.#out.namedAttribute(ATTRIBUTES_TAG, ipKey, ipSource, ip);
     if (port > 0) intAttribute(this.#out, ATTRIBUTES_TAG, portKey, port);
   }
 
   /** Short ASCII, as these are, comes faster from its codes than from a decoder (80 ns a call). */
-  #text(bytes: Uint8Array, start: number, end: number): string {
-    if (end - start > 24) return decoder.decode(bytes.subarray(start, end));
+  #text(start: number, end: number): string {
+    const { bytes } = this.#source;
+    if (end - start > 24) return this.#source.text(start, end);
     let text = "";
     for (let i = start; i < end; i++) {
       const byte = bytes[i] ?? 0;
-      if (byte > 127) return decoder.decode(bytes.subarray(start, end));
+      if (byte > 127) return this.#source.text(start, end);
       text += String.fromCharCode(byte);
     }
     return text;
@@ -154,23 +148,24 @@ export class V2Writer {
     this.#isError = false;
     this.#links.length = 0;
     this.#dropRepeated(tags);
-    const bytes = this.#bytes;
+    const source = this.#source;
     const out = this.#out;
     const { values, length } = tags;
     for (let i = 0; i < length; i += 4) {
       const start = values[i] ?? 0;
       if (start < 0) continue;
-      const rule = this.#rules.of(bytes, start, values[i + 1] ?? 0);
+      const rule = this.#rules.of(start, values[i + 1] ?? 0);
       const isTaken =
         rule !== RULE.attribute &&
         (rule === RULE.resource ? this.#resources.takeTag(values, i) : this.#ruled(rule, values, i));
-      if (!isTaken) out.textAttribute(ATTRIBUTES_TAG, bytes, values, i);
+      if (!isTaken) out.textAttribute(ATTRIBUTES_TAG, source, values, i);
     }
   }
 
   /** Marks tags whose key comes again. One comparison a tag: a third key of the same hash between hides one. */
   #dropRepeated({ values, length }: Offsets): void {
-    const bytes = this.#bytes;
+    const source = this.#source;
+    const { bytes } = source;
     const seen = this.#seen;
     const base = this.#seenBase;
     for (let i = 0; i < length; i += 4) {
@@ -180,7 +175,7 @@ export class V2Writer {
       const last = bytes[end - 1] ?? 0;
       const slot = ((end - start) * 37 + middle * 11 + last * 3) & (SEEN_SLOTS - 1);
       const earlier = (seen[slot] ?? 0) - base;
-      if (earlier >= 0 && isSameKey(bytes, values, earlier, i)) values[earlier] = -1;
+      if (earlier >= 0 && isSameKey(source, values, earlier, i)) values[earlier] = -1;
       seen[slot] = base + i;
     }
     this.#seenBase = base + length;
@@ -192,23 +187,23 @@ export class V2Writer {
     const value: Range = [offsets[at + 2] ?? 0, offsets[at + 3] ?? 0];
     switch (rule) {
       case RULE.traceState:
-        this.#out.text(tagOf(SPAN.traceState, LENGTH), this.#bytes, value[0], value[1]);
+        this.#out.text(tagOf(SPAN.traceState, LENGTH), this.#source, value[0], value[1]);
         return true;
       case RULE.statusCode:
-        this.#statusCode = statusCodeOf(this.#text(this.#bytes, value[0], value[1]));
+        this.#statusCode = statusCodeOf(this.#text(value[0], value[1]));
         return this.#statusCode !== undefined;
       case RULE.statusDescription:
         [this.#statusDescription[0], this.#statusDescription[1]] = value;
         return true;
       case RULE.error:
         this.#isError = true;
-        return this.#text(this.#bytes, value[0], value[1]) === "true";
+        return this.#text(value[0], value[1]) === "true";
       case RULE.spanKind:
-        if (this.#kind !== 0 || this.#text(this.#bytes, value[0], value[1]) !== "internal") return false;
+        if (this.#kind !== 0 || this.#text(value[0], value[1]) !== "internal") return false;
         this.#kind = KIND_INTERNAL;
         return true;
       case RULE.link: {
-        const number = Number(this.#text(this.#bytes, key[0], key[1]).slice("otlp.link.".length));
+        const number = Number(this.#text(key[0], key[1]).slice("otlp.link.".length));
         this.#links.push({ number, offsets: Int32Array.of(...key, ...value) });
         return true;
       }
@@ -225,9 +220,9 @@ export class V2Writer {
       const body = out.open(EVENTS_TAG, 1);
       this.#nanos.setMicros(micros);
       out.fixed64(tagOf(EVENT.timeUnixNano, FIXED64), this.#nanos.low, this.#nanos.high);
-      const hasBar = this.#bytes.subarray(start, end).includes(BAR);
-      if (hasBar) this.#flattened.event(this.#text(this.#bytes, start, end));
-      else if (start !== end) out.text(tagOf(EVENT.name, LENGTH), this.#bytes, start, end);
+      const hasBar = this.#source.bytes.subarray(start, end).includes(BAR);
+      if (hasBar) this.#flattened.event(this.#text(start, end));
+      else if (start !== end) out.text(tagOf(EVENT.name, LENGTH), this.#source, start, end);
       out.close(body, 1);
     }
   }
@@ -240,13 +235,13 @@ export class V2Writer {
     const [start, end] = this.#statusDescription;
     if (start !== end && this.#statusCode === undefined) {
       // Without a code the description is nobody's.
-      textAttribute(out, "otel.status_description", this.#bytes, this.#statusDescription);
+      out.namedAttribute(ATTRIBUTES_TAG, STATUS_DESCRIPTION, this.#source, this.#statusDescription);
     }
     const hasMessage = start !== end && this.#statusCode !== undefined;
     const code = this.#isError ? STATUS_ERROR : (this.#statusCode ?? 0);
     if (code === 0 && !hasMessage) return;
     const body = out.open(tagOf(SPAN.status, LENGTH), 1);
-    if (hasMessage) out.text(tagOf(STATUS.message, LENGTH), this.#bytes, start, end);
+    if (hasMessage) out.text(tagOf(STATUS.message, LENGTH), this.#source, start, end);
     if (code > 0) out.varint64(tagOf(STATUS.code, VARINT), code, 0);
     out.close(body, 1);
   }
@@ -255,9 +250,9 @@ export class V2Writer {
   #writeLinks(): void {
     this.#links.sort((a, b) => a.number - b.number);
     for (const { offsets } of this.#links) {
-      const text = decoder.decode(this.#bytes.subarray(offsets[2], offsets[3]));
+      const text = this.#source.text(offsets[2] ?? 0, offsets[3] ?? 0);
       if (!this.#flattened.link(LINKS_TAG, text)) {
-        this.#out.textAttribute(ATTRIBUTES_TAG, this.#bytes, offsets, 0);
+        this.#out.textAttribute(ATTRIBUTES_TAG, this.#source, offsets, 0);
       }
     }
   }

@@ -9,6 +9,7 @@ import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import type { Converted } from "../../src/otlp/batch-builder.ts";
 import { TracesDataSchema } from "../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
 import { walkBatch } from "../../src/otlp/walk.ts";
+import { ByteSource } from "../../src/util/byte-source.ts";
 import { isAppError } from "../../src/util/errors.ts";
 import { JsonCursor } from "../../src/util/json-cursor.ts";
 import { readUnaryMessage } from "../../src/http/grpc-web.ts";
@@ -176,7 +177,7 @@ describe("round trips", () => {
       }
       let taken = true;
       try {
-        const cursor = new JsonCursor(new TextEncoder().encode(text));
+        const cursor = new JsonCursor(new ByteSource(new TextEncoder().encode(text)));
         cursor.skip();
         cursor.finish();
       } catch (error) {
