@@ -6,7 +6,7 @@ import type { BatchSummary, RejectedSpans } from "../otlp/walk.ts";
 import { walkBatch } from "../otlp/walk.ts";
 import { encodeHead } from "../segment/frame.ts";
 import type { AppendBatch, TraceShardRpc } from "../store/rpc.ts";
-import { exactBytes } from "../util/bytes.ts";
+import { leanBytes } from "../util/bytes.ts";
 import type { Codec } from "../util/codec.ts";
 import { compressZstd, decompress } from "../util/codec.ts";
 import { AppError } from "../util/errors.ts";
@@ -94,7 +94,7 @@ function frameOf(summary: BatchSummary, payload: Payload): AppendBatch {
     maxEndNs: summary.maxEndNs,
     traceHashes: summary.traceHashes,
   });
-  return { head, body: exactBytes(payload.body) };
+  return { head, body: leanBytes(payload.body) };
 }
 
 async function store(shard: TraceShardRpc, batch: AppendBatch): Promise<void> {

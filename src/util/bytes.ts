@@ -39,6 +39,18 @@ export function exactBytes(bytes: Uint8Array): Uint8Array {
   return bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer);
 }
 
+/** Bytes that may go along with a view: less than the copy of a small one costs. */
+const AROUND_BYTES_MAX = 64;
+
+/**
+ * As `exactBytes`, but a view of nearly all of its buffer stays what it is: a message behind a head of five bytes need
+ * not be copied to be shipped.
+ */
+export function leanBytes(bytes: Uint8Array): Uint8Array {
+  const around = bytes.buffer.byteLength - bytes.byteLength;
+  return around <= AROUND_BYTES_MAX && bytes.constructor === Uint8Array ? bytes : exactBytes(bytes);
+}
+
 /**
  * Gives the memory of `bytes` back at once, if they own their whole buffer. Otherwise it waits for a collection, which
  * the runtime is in no hurry for: tens of megabytes of dead buffers pile up meanwhile. Nobody may use `bytes` any more.

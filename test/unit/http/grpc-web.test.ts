@@ -101,10 +101,17 @@ describe("gRPC-Web: accepted", () => {
     expect([answer.status, answer.server.batches.length]).toEqual([0, 0]);
   });
 
-  test("what is stored owns its buffer", async () => {
+  test("what is stored is not copied out of the request, and does not drag more along than the head", async () => {
     const { server } = await call(frame(0, BATCH));
-    const [batch] = server.batches;
-    expect(batch?.body.byteLength).toBe(batch?.body.buffer.byteLength);
+    expect(server.batches[0]?.body).toEqual(BATCH);
+    expect(server.batches[0]?.body.buffer.byteLength).toBe(5 + BATCH.length);
+  });
+
+  test("what is stored owns its buffer when there is much around it", async () => {
+    const trailers = utf8.encode(`x:${"y".repeat(1000)}\r\n`);
+    const { server } = await call(concatBytes([frame(0, BATCH), frame(0x80, trailers)]));
+    expect(server.batches[0]?.body).toEqual(BATCH);
+    expect(server.batches[0]?.body.buffer.byteLength).toBe(BATCH.length);
   });
 
   test("some spans bad: partial success", async () => {

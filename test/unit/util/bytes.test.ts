@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { compareBytes, concatBytes, equalBytes, exactBytes } from "../../../src/util/bytes.ts";
+import { compareBytes, concatBytes, equalBytes, exactBytes, leanBytes } from "../../../src/util/bytes.ts";
 import { mix32, traceHash } from "../../../src/util/hash.ts";
 
 describe("bytes", () => {
@@ -14,6 +14,16 @@ describe("bytes", () => {
       expect(exact.constructor).toBe(Uint8Array);
       expect(exact.buffer.byteLength).toBe(6);
     }
+  });
+
+  test("leanBytes: a view of nearly all of its buffer is not copied, of less it is", () => {
+    const whole = new Uint8Array(100).map((_, i) => i);
+    const behindHead = whole.subarray(5);
+    expect(leanBytes(behindHead)).toBe(behindHead);
+    const part = leanBytes(whole.subarray(30, 60 - 30 + 5));
+    expect(part).toEqual(Uint8Array.of(30, 31, 32, 33, 34));
+    expect(part.buffer.byteLength).toBe(5);
+    expect(leanBytes(Buffer.from("pooled")).constructor).toBe(Uint8Array);
   });
 
   test("compare, equal and concat", () => {
