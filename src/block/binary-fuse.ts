@@ -3,12 +3,14 @@
 import { assert } from "../util/assert.ts";
 import { AppError } from "../util/errors.ts";
 import { mix32 } from "../util/hash.ts";
+import { TRACE_ID_BYTES } from "../model/ids.ts";
 import { wordAt } from "./byte-buffer.ts";
 import { checkPartKind, encodePart, PART, PART_HEADER_BYTES } from "./part.ts";
 
-const ID_BYTES = 16;
 /** Bits, log2 of a segment's length, 2 bytes of zero, seed, number of keys, number of fingerprints. */
 const HEADER_BYTES = 16;
+/** Where in the part the fingerprints begin. */
+const BODY_AT = PART_HEADER_BYTES + HEADER_BYTES;
 const SEGMENT_LOG_MAX = 18;
 // A try fails for about one set in a hundred; that this many fail does not happen to distinct ids.
 const TRIES_MAX = 64;
@@ -121,16 +123,34 @@ function peel(slots: Slots, places: Places, keyCount: number, peeled: Peeled): b
   return peeled.count === keyCount;
 }
 
-function isSameId(ids: Uint8Array, a: number, b: number): boolean {
-  for (let i = 0; i < ID_BYTES; i++) if (ids[a + i] !== ids[b + i]) return false;
+/** Fingerprint bits. */
+export type FilterBits = 8 | 16 | 32;
+
+/** Trace ids of 16 bytes each; with `indexes`, for each id a number from 0 to 255 that belongs to the key. */
+export interface FilterKeys {
+  readonly ids: Uint8Array;
+  readonly indexes?: Uint8Array;
+}
+
+/** Whether the key, by position, is the one before. */
+function isRepeated({ ids, indexes }: FilterKeys, key: number): boolean {
+  if (key === 0 || (indexes !== undefined && indexes[key - 1] !== indexes[key])) return false;
+  const at = key * TRACE_ID_BYTES;
+  for (let i = at; i < at + TRACE_ID_BYTES; i++) if (ids[i - TRACE_ID_BYTES] !== ids[i]) return false;
   return true;
 }
 
-function fill(ids: Uint8Array, places: Places, slots: Slots, seed: number): number {
+/** The seed for keys with `index`: ids with another one hash as if they were others. */
+function seedOf(seed: number, index: number): number {
+  return (seed + Math.imul(index, 0x9e3779b1)) >>> 0;
+}
+
+function fill(keys: FilterKeys, places: Places, slots: Slots, seed: number): number {
+  const { ids, indexes } = keys;
   let keyCount = 0;
-  for (let at = 0; at < ids.length; at += ID_BYTES) {
-    if (at > 0 && isSameId(ids, at - ID_BYTES, at)) continue;
-    places.hash(ids, at, seed);
+  for (let key = 0; key < ids.length / TRACE_ID_BYTES; key++) {
+    if (isRepeated(keys, key)) continue;
+    places.hash(ids, key * TRACE_ID_BYTES, indexes === undefined ? seed : seedOf(seed, indexes[key] ?? 0));
     const { low, high } = places;
     places.place(low, high);
     slots.toggle(places, low, high, 1);
@@ -139,8 +159,15 @@ function fill(ids: Uint8Array, places: Places, slots: Slots, seed: number): numb
   return keyCount;
 }
 
+type Fingerprints = Uint8Array | Uint16Array | Uint32Array;
+
+function emptyFingerprints(count: number, bits: FilterBits): Fingerprints {
+  if (bits === 8) return new Uint8Array(count);
+  return bits === 16 ? new Uint16Array(count) : new Uint32Array(count);
+}
+
 /** From the last key peeled to the first: its own slot is not used by those that come later. */
-function assign(peeled: Peeled, places: Places, fingerprints: Uint8Array | Uint16Array): void {
+function assign(peeled: Peeled, places: Places, fingerprints: Fingerprints): void {
   for (let i = peeled.count - 1; i >= 0; i--) {
     places.place(peeled.low[i] ?? 0, peeled.high[i] ?? 0);
     const { first, second, third, fingerprint } = places;
@@ -152,12 +179,12 @@ function assign(peeled: Peeled, places: Places, fingerprints: Uint8Array | Uint1
 }
 
 /**
- * Builds the filter part over trace ids of 16 bytes each, ascending (so that equal ones are side by side).
- * The same ids give the same bytes.
+ * Builds the filter part over keys of which equal ones are side by side. The same keys give the same bytes.
  */
-export function buildFilter(ids: Uint8Array, bits: 8 | 16): Uint8Array {
-  assert(ids.length % ID_BYTES === 0, "whole trace ids");
-  const idCount = ids.length / ID_BYTES;
+export function buildFilter(keys: FilterKeys, bits: FilterBits): Uint8Array {
+  const { ids } = keys;
+  assert(ids.length % TRACE_ID_BYTES === 0, "whole trace ids");
+  const idCount = ids.length / TRACE_ID_BYTES;
   const places = shapeOf(idCount);
   const peeled: Peeled = {
     count: 0,
@@ -168,9 +195,9 @@ export function buildFilter(ids: Uint8Array, bits: 8 | 16): Uint8Array {
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const seed = mix32(tries + 1);
     const slots = new Slots(places.slotCount);
-    const keyCount = fill(ids, places, slots, seed);
+    const keyCount = fill(keys, places, slots, seed);
     if (!peel(slots, places, keyCount, peeled)) continue;
-    const fingerprints = bits === 8 ? new Uint8Array(places.slotCount) : new Uint16Array(places.slotCount);
+    const fingerprints = emptyFingerprints(places.slotCount, bits);
     assign(peeled, places, fingerprints);
     const body = new Uint8Array(HEADER_BYTES + fingerprints.byteLength);
     const view = new DataView(body.buffer);
@@ -185,35 +212,37 @@ export function buildFilter(ids: Uint8Array, bits: 8 | 16): Uint8Array {
   throw new AppError("internal", `no filter for ${idCount} trace ids`);
 }
 
-/** See `mayHoldTrace` in lookup.ts, which this is. */
-export function filterMayHold(filter: Uint8Array, traceId: Uint8Array): boolean {
+/**
+ * Whether the filter may hold the key. Its checksum is not verified, which would cost more than the answer.
+ * @param index 0 for keys without one
+ * @throws AppError `corrupt` when `filter` is no filter
+ */
+export function filterMayHold(filter: Uint8Array, traceId: Uint8Array, index: number): boolean {
   checkPartKind(filter, PART.filter);
-  if (filter.length < PART_HEADER_BYTES + HEADER_BYTES) throw new AppError("corrupt", "filter: cut short");
-  const bits = filter[PART_HEADER_BYTES];
+  if (filter.length < BODY_AT) throw new AppError("corrupt", "filter: cut short");
+  const bits = filter[PART_HEADER_BYTES] ?? 0;
   const segmentLog = filter[PART_HEADER_BYTES + 1] ?? 0;
   const keyCount = wordAt(filter, PART_HEADER_BYTES + 8);
   const slotCount = wordAt(filter, PART_HEADER_BYTES + 12);
-  const base = PART_HEADER_BYTES + HEADER_BYTES;
   const isSound =
-    (bits === 8 || bits === 16) &&
+    (bits === 8 || bits === 16 || bits === 32) &&
     segmentLog <= SEGMENT_LOG_MAX &&
     slotCount >= 3 * 2 ** segmentLog &&
-    filter.length === base + slotCount * (bits / 8);
+    filter.length === BODY_AT + slotCount * (bits / 8);
   if (!isSound) throw new AppError("corrupt", "filter: lengths do not add up");
   if (keyCount === 0) return false;
   const places = new Places(segmentLog, slotCount);
-  places.hash(traceId, 0, wordAt(filter, PART_HEADER_BYTES + 4));
+  places.hash(traceId, 0, seedOf(wordAt(filter, PART_HEADER_BYTES + 4), index));
   places.place(places.low, places.high);
   const { first, second, third, fingerprint } = places;
-  if (bits === 8) {
-    const stored = (filter[base + first] ?? 0) ^ (filter[base + second] ?? 0) ^ (filter[base + third] ?? 0);
-    return stored === (fingerprint & 0xff);
+  const bytes = bits / 8;
+  // The fingerprint's bytes from the lowest; at most four of them.
+  for (let byte = 0; byte < bytes; byte++) {
+    const stored =
+      (filter[BODY_AT + first * bytes + byte] ?? 0) ^
+      (filter[BODY_AT + second * bytes + byte] ?? 0) ^
+      (filter[BODY_AT + third * bytes + byte] ?? 0);
+    if (stored !== ((fingerprint >>> (8 * byte)) & 0xff)) return false;
   }
-  const stored =
-    halfAt(filter, base + 2 * first) ^ halfAt(filter, base + 2 * second) ^ halfAt(filter, base + 2 * third);
-  return stored === (fingerprint & 0xffff);
-}
-
-function halfAt(bytes: Uint8Array, at: number): number {
-  return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+  return true;
 }

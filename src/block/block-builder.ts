@@ -3,16 +3,15 @@
 import { TRACE_ID_BYTES } from "../model/ids.ts";
 import { assert } from "../util/assert.ts";
 import { buildFilter } from "./binary-fuse.ts";
-import type { BlockFacts } from "./block-facts.ts";
 import { ByteBuffer } from "./byte-buffer.ts";
 import type { ColumnPlan } from "./column-plan.ts";
-import { FileEnd } from "./file-end.ts";
+import { FileWriter } from "./file-writer.ts";
 import { lastOf, serviceNameOf } from "./json-values.ts";
 import type { KeyTable } from "./key-table.ts";
 import { COLUMN_PAGE_ROWS } from "./levels.ts";
 import type { WrittenBlock } from "./meta.ts";
-import { OtlpPages } from "./otlp-pages.ts";
-import { MAGIC } from "./parquet-metadata.ts";
+import { OTLP_COLUMN, OtlpPages } from "./otlp-pages.ts";
+import type { Bounds } from "./parquet-metadata.ts";
 import type { RowFacts } from "./row-facts.ts";
 import { SpanColumns } from "./span-columns.ts";
 import { OWNER_TAG } from "./tags.ts";
@@ -28,11 +27,13 @@ const NO_BYTES: Uint8Array = new Uint8Array(0);
 export interface BuilderOptions {
   readonly zstdLevel: number;
   readonly filterBits: 8 | 16;
+  readonly arrivedMs: number;
+  readonly replaces: readonly number[];
   readonly pause: () => Promise<void>;
 }
 
 export class BlockBuilder {
-  readonly #sink: (bytes: Uint8Array) => void;
+  readonly #file: FileWriter;
   readonly #options: BuilderOptions;
   readonly #plan: ColumnPlan;
   readonly #columns: SpanColumns;
@@ -48,7 +49,6 @@ export class BlockBuilder {
   readonly #starts = new TimeBounds();
   readonly #durations = new TimeBounds();
   readonly #pageRows: number[] = [];
-  #position = 0;
   #rows = 0;
   #rowsInPage = 0;
   #bytesInPage = 0;
@@ -57,17 +57,11 @@ export class BlockBuilder {
 
   /** @param keys the table that `plan` was made from */
   constructor(sink: (bytes: Uint8Array) => void, plan: ColumnPlan, keys: KeyTable, options: BuilderOptions) {
-    this.#sink = sink;
+    this.#file = new FileWriter(sink);
     this.#options = options;
     this.#plan = plan;
     this.#columns = new SpanColumns(plan, keys, options.zstdLevel);
-    this.#write(new Uint8Array(MAGIC));
-    this.#otlp = new OtlpPages((bytes) => this.#write(bytes), MAGIC.length, options.zstdLevel);
-  }
-
-  #write(bytes: Uint8Array): void {
-    this.#position += bytes.length;
-    this.#sink(bytes);
+    this.#otlp = new OtlpPages((bytes) => this.#file.write(bytes), this.#file.position, options.zstdLevel);
   }
 
   /** Adds a resource by its head (owner-table.ts). Returns its index in the block. */
@@ -161,36 +155,44 @@ export class BlockBuilder {
   async finish(): Promise<WrittenBlock> {
     await this.#cut();
     this.#otlp.cut();
-    const { fixed, all } = this.#columns;
+    const { all } = this.#columns;
     const traceIds = this.#traceIds.view();
-    const facts: BlockFacts = {
-      spanCount: this.#rows,
-      traceCount: this.#traceCount,
-      rawBytes: this.#rawBytes,
-      minStartNs: this.#rows === 0 ? 0n : toBigInt(this.#sent.min),
-      maxEndNs: toBigInt(this.#sent.max),
-      firstTraceId: this.#traceIdAt(0),
-      lastTraceId: this.#traceIdAt(this.#traceCount - 1),
-      pageRows: this.#pageRows,
-    };
+    const firstTraceId = this.#traceIdAt(0);
+    const lastTraceId = this.#traceIdAt(this.#traceCount - 1);
+    if (this.#rows > 0) await this.#endGroup({ min: firstTraceId, max: lastTraceId });
+    await this.#options.pause();
+    const filter = buildFilter({ ids: traceIds }, this.#options.filterBits);
+    await this.#options.pause();
+    return this.#file.close(
+      {
+        rawBytes: this.#rawBytes,
+        minStartNs: this.#rows === 0 ? 0n : toBigInt(this.#sent.min),
+        maxEndNs: toBigInt(this.#sent.max),
+        firstTraceId,
+        lastTraceId,
+        arrivedMs: this.#options.arrivedMs,
+        replaces: this.#options.replaces,
+      },
+      { plan: this.#plan, filter, resources: this.#resourceHeads, scopes: this.#scopeHeads },
+      [OTLP_COLUMN, ...all.map(({ schema }) => schema)],
+    );
+  }
+
+  async #endGroup(traceIds: Bounds): Promise<void> {
+    const { fixed, all } = this.#columns;
     fixed.start.bounds = this.#starts.encoded();
     fixed.duration.bounds = this.#durations.encoded();
-    fixed.traceId.bounds = { min: facts.firstTraceId, max: facts.lastTraceId };
-    const end = new FileEnd((bytes) => this.#write(bytes), this.#position);
-    end.addOtlp(this.#otlp);
+    fixed.traceId.bounds = traceIds;
+    this.#file.addOtlp(this.#otlp);
     for (const [number, column] of all.entries()) {
       if (number % COLUMNS_PER_PAUSE === 0) await this.#options.pause();
       column.finish();
-      end.addColumn(column);
+      this.#file.addColumn(column);
     }
-    await this.#options.pause();
-    const filter = buildFilter(traceIds, this.#options.filterBits);
-    await this.#options.pause();
-    return end.close(facts, {
-      plan: this.#plan,
-      filter,
-      resources: this.#resourceHeads,
-      scopes: this.#scopeHeads,
+    this.#file.endGroup({
+      spanCount: this.#rows,
+      traceCount: this.#traceCount,
+      pageRows: this.#pageRows,
     });
   }
 

@@ -2,24 +2,33 @@
 import { toHex } from "../util/hex.ts";
 import { AppError } from "../util/errors.ts";
 import { parseTraceId } from "../model/ids.ts";
-import type { ColumnPlan } from "./column-plan.ts";
+import { ATTRIBUTE_TYPES, type AttributeType, type ColumnPlan } from "./column-plan.ts";
 import type { BlockMeta, ByteRange } from "./meta.ts";
 
 /** Key of the facts in the footer's key-value metadata. */
 export const FACTS_KEY = "rubato";
 
-export const FORMAT_VERSION = 1;
+/** The version that is written; readers know all versions up to it. */
+const FORMAT_VERSION = 2;
 
 /** Parts of the tail; each is framed as part.ts has it. */
 export type PartName = "traceIndex" | "resources" | "filter" | "attributes";
 export type PartRanges = Readonly<Record<PartName, ByteRange>>;
 
-export type BlockFacts = Omit<BlockMeta, "version" | "byteLength"> & {
+/** One row group. */
+export interface RowGroupFacts {
+  readonly spanCount: number;
+  readonly traceCount: number;
   /** Rows of each column page; the same for all columns but otlp_span. */
   readonly pageRows: readonly number[];
-};
+}
 
-export function encodeFacts(facts: BlockFacts, parts: PartRanges): string {
+export type BlockFacts = Omit<BlockMeta, "byteLength"> & { readonly rowGroups: readonly RowGroupFacts[] };
+
+/** The facts of a block that is being written: always in the newest version. */
+export type NewBlockFacts = Omit<BlockFacts, "version" | "arrivedMs"> & { readonly arrivedMs: number };
+
+export function encodeFacts(facts: NewBlockFacts, parts: PartRanges): string {
   return JSON.stringify({
     version: FORMAT_VERSION,
     spanCount: facts.spanCount,
@@ -29,9 +38,17 @@ export function encodeFacts(facts: BlockFacts, parts: PartRanges): string {
     maxEndNs: String(facts.maxEndNs),
     firstTraceId: toHex(facts.firstTraceId),
     lastTraceId: toHex(facts.lastTraceId),
-    pageRows: facts.pageRows,
+    arrivedMs: facts.arrivedMs,
+    replaces: facts.replaces,
+    rowGroups: facts.rowGroups,
     parts,
   });
+}
+
+/** The facts as a reader of the file has them. */
+export function metaOf(facts: NewBlockFacts, byteLength: number): BlockMeta {
+  const { rowGroups: _, ...known } = facts;
+  return { version: FORMAT_VERSION, ...known, byteLength };
 }
 
 function corrupt(what: string): AppError {
@@ -70,6 +87,28 @@ function rangeOf(parts: JsonObject, name: PartName): ByteRange {
   return { offset: sizeOf(part, "offset"), length: sizeOf(part, "length") };
 }
 
+/** A list of sizes. */
+function sizesOf(object: JsonObject, key: string): number[] {
+  const value = object[key];
+  if (!Array.isArray(value)) throw corrupt(key);
+  return value.map((_, index) => sizeOf({ [key]: value[index] }, key));
+}
+
+function rowGroupOf(group: JsonObject): RowGroupFacts {
+  const pageRows = sizesOf(group, "pageRows");
+  const spanCount = sizeOf(group, "spanCount");
+  const traceCount = sizeOf(group, "traceCount");
+  const rows = pageRows.reduce((sum, count) => sum + count, 0);
+  if (rows !== spanCount || traceCount > spanCount || pageRows.includes(0)) throw corrupt("pageRows");
+  return { spanCount, traceCount, pageRows };
+}
+
+/** Version 1 had one row group, or none, and its facts among the block's. */
+function rowGroupsOf(json: JsonObject): RowGroupFacts[] {
+  if (json["version"] !== 1) return objectsOf(json, "rowGroups").map(rowGroupOf);
+  return json["spanCount"] === 0 ? [] : [rowGroupOf(json)];
+}
+
 const HEX_ID = /^[0-9a-f]{32}$/;
 const UINT64 = /^\d{1,20}$/;
 
@@ -77,20 +116,25 @@ const UINT64 = /^\d{1,20}$/;
 export function decodeFacts(text: string): { facts: BlockFacts; parts: PartRanges } {
   const json = parseJson(text);
   if (!isObject(json)) throw corrupt("no object");
-  if (json["version"] !== FORMAT_VERSION) throw corrupt(`version ${String(json["version"])}`);
-  const { pageRows, parts } = json;
-  if (!Array.isArray(pageRows) || !isObject(parts)) throw corrupt("parts");
+  const { version, parts } = json;
+  if (version !== 1 && version !== FORMAT_VERSION) throw corrupt(`version ${String(version)}`);
+  if (!isObject(parts)) throw corrupt("parts");
+  const facts: BlockFacts = {
+    version,
+    spanCount: sizeOf(json, "spanCount"),
+    traceCount: sizeOf(json, "traceCount"),
+    rawBytes: sizeOf(json, "rawBytes"),
+    minStartNs: BigInt(stringOf(json, "minStartNs", UINT64)),
+    maxEndNs: BigInt(stringOf(json, "maxEndNs", UINT64)),
+    firstTraceId: parseTraceId(stringOf(json, "firstTraceId", HEX_ID)),
+    lastTraceId: parseTraceId(stringOf(json, "lastTraceId", HEX_ID)),
+    arrivedMs: version === 1 ? undefined : sizeOf(json, "arrivedMs"),
+    replaces: version === 1 ? [] : sizesOf(json, "replaces"),
+    rowGroups: rowGroupsOf(json),
+  };
+  checkSums(facts);
   return {
-    facts: {
-      spanCount: sizeOf(json, "spanCount"),
-      traceCount: sizeOf(json, "traceCount"),
-      rawBytes: sizeOf(json, "rawBytes"),
-      minStartNs: BigInt(stringOf(json, "minStartNs", UINT64)),
-      maxEndNs: BigInt(stringOf(json, "maxEndNs", UINT64)),
-      firstTraceId: parseTraceId(stringOf(json, "firstTraceId", HEX_ID)),
-      lastTraceId: parseTraceId(stringOf(json, "lastTraceId", HEX_ID)),
-      pageRows: pageRows.map((_, index) => sizeOf({ rows: pageRows[index] }, "rows")),
-    },
+    facts,
     parts: {
       traceIndex: rangeOf(parts, "traceIndex"),
       resources: rangeOf(parts, "resources"),
@@ -100,17 +144,35 @@ export function decodeFacts(text: string): { facts: BlockFacts; parts: PartRange
   };
 }
 
+function checkSums({ spanCount, traceCount, rowGroups }: BlockFacts): void {
+  let spans = 0;
+  let traces = 0;
+  for (const group of rowGroups) {
+    spans += group.spanCount;
+    traces += group.traceCount;
+  }
+  if (spans !== spanCount || traces !== traceCount) throw corrupt("row groups do not add up");
+}
+
+interface AttributeFacts {
+  readonly key: string;
+  readonly type: AttributeType;
+}
+
 /** Which attributes of spans a block has, and where. */
 export interface BlockAttributes {
-  /** Columns by frequency. Their names alone do not tell key and type apart. */
-  readonly columns: readonly { readonly name: string; readonly key: string; readonly type: string }[];
-  /** What is in `attributes_rest`, with the number of spans before duplicates were removed. */
-  readonly rest: readonly { readonly key: string; readonly type: string; readonly count: number }[];
+  /** Columns by frequency. Their names alone do not tell key and type apart. Version 1 did not count them. */
+  readonly columns: readonly (AttributeFacts & {
+    readonly name: string;
+    readonly count: number | undefined;
+  })[];
+  /** What is in `attributes_rest`. */
+  readonly rest: readonly (AttributeFacts & { readonly count: number })[];
 }
 
 export function encodeAttributes(plan: ColumnPlan): Uint8Array {
   const text = JSON.stringify({
-    columns: plan.columns.map(({ name, key, type }) => ({ name, key, type })),
+    columns: plan.columns.map(({ name, key, type, count }) => ({ name, key, type, count })),
     rest: plan.rest,
   });
   return new TextEncoder().encode(text);
@@ -124,14 +186,21 @@ export function decodeAttributes(bytes: Uint8Array): BlockAttributes {
     columns: objectsOf(json, "columns").map((column) => ({
       name: stringOf(column, "name", /^/),
       key: stringOf(column, "key", /^/),
-      type: stringOf(column, "type", /^/),
+      type: typeOf(column),
+      count: column["count"] === undefined ? undefined : sizeOf(column, "count"),
     })),
     rest: objectsOf(json, "rest").map((attribute) => ({
       key: stringOf(attribute, "key", /^/),
-      type: stringOf(attribute, "type", /^/),
+      type: typeOf(attribute),
       count: sizeOf(attribute, "count"),
     })),
   };
+}
+
+function typeOf(attribute: JsonObject): AttributeType {
+  const type = ATTRIBUTE_TYPES.find((name) => name === attribute["type"]);
+  if (type === undefined) throw corrupt("type");
+  return type;
 }
 
 function objectsOf(object: JsonObject, key: string): JsonObject[] {

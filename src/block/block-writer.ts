@@ -14,8 +14,11 @@ export interface WriteOptions {
   readonly zstdLevel: number;
   /** Bits per fingerprint of the trace-id filter: false positives 2^-8 or 2^-16. Default 16. */
   readonly filterBits?: 8 | 16;
+  /** When the spans were flushed, in ms since the epoch. */
+  readonly arrivedMs: number;
   /** Awaited every few thousand spans, so that a single-threaded caller can serve others meanwhile. */
   readonly pause?: () => Promise<void>;
+  readonly replaces?: readonly number[];
 }
 
 /** Spans between two pauses: some 10 ms of work. */
@@ -48,6 +51,8 @@ export async function writeBlock(
   const builder = new BlockBuilder(sink, plan, index.keys, {
     zstdLevel: options.zstdLevel,
     filterBits: options.filterBits ?? 16,
+    arrivedMs: options.arrivedMs,
+    replaces: options.replaces ?? [],
     pause,
   });
   await new Feeder(index, builder, pause).run();

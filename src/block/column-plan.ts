@@ -15,7 +15,8 @@ const KEY_BYTES_MAX = 256;
 export type AttributeType = "string" | "int" | "double" | "bool" | "other";
 export type ColumnType = Exclude<AttributeType, "other">;
 
-const TYPE_NAMES: readonly AttributeType[] = ["string", "int", "double", "bool", "other"];
+/** By the numbers of VALUE_TYPE. */
+export const ATTRIBUTE_TYPES: readonly AttributeType[] = ["string", "int", "double", "bool", "other"];
 const SUFFIX: Readonly<Record<ColumnType, string>> = {
   string: "",
   int: ".int",
@@ -33,6 +34,8 @@ export interface AttributeColumn {
   readonly name: string;
   readonly key: string;
   readonly type: ColumnType;
+  /** Values under the key, those of repeated keys and of duplicates of spans included. */
+  readonly count: number;
   /** Index into `ColumnPlan.slots`. */
   readonly slot: number;
 }
@@ -82,7 +85,12 @@ export function planColumns(keys: KeyTable, spanCount: number): ColumnPlan {
     for (let type = 0; type < VALUE_TYPES; type++) {
       const count = keys.countOf(key, type);
       if (count === 0) continue;
-      candidates.push({ bytes, slot: key * VALUE_TYPES + type, type: TYPE_NAMES[type] ?? "other", count });
+      candidates.push({
+        bytes,
+        slot: key * VALUE_TYPES + type,
+        type: ATTRIBUTE_TYPES[type] ?? "other",
+        count,
+      });
     }
   }
   candidates.sort(byCount);
@@ -99,7 +107,7 @@ export function planColumns(keys: KeyTable, spanCount: number): ColumnPlan {
     const name = type === "other" ? "" : `span.${key}${SUFFIX[type]}`;
     if (mayHaveColumn && !names.has(name.toLowerCase())) {
       names.add(name.toLowerCase());
-      columns.push({ name, key, type, slot });
+      columns.push({ name, key, type, count, slot });
     } else rest.push({ key, type, count });
   }
   return { columns, rest, slotCount: keys.size * VALUE_TYPES };

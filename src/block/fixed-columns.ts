@@ -13,6 +13,8 @@ const OPTIONAL_TEXT = { ...TEXT, optional: true } as const;
 const JSON_TEXT = { physical: "bytes", logical: "json" } as const;
 const OPTIONAL_JSON = { ...JSON_TEXT, optional: true } as const;
 
+export const TRACE_ID_COLUMN = "trace_id";
+
 export interface FixedColumns {
   readonly service: OrdinalColumn;
   readonly name: BytesColumn;
@@ -43,7 +45,7 @@ export function makeFixedColumns(context: ColumnContext): FixedColumns {
     duration: new FixedColumn(schema("duration_nano", INT64), context),
     start: new FixedColumn(schema("start_time_unix_nano", { ...INT64, logical: "timestamp_ns" }), context),
     parentDistance: new WordColumn(schema("parent_row_distance", INT32), context),
-    traceId: new OrdinalColumn(schema("trace_id", { physical: "fixed", width: 16 }), context),
+    traceId: new OrdinalColumn(schema(TRACE_ID_COLUMN, { physical: "fixed", width: 16 }), context),
     resource: new OrdinalColumn(schema("resource", JSON_TEXT), context),
     scope: new OrdinalColumn(schema("scope", JSON_TEXT), context),
     // Random bytes: zstd would only cost time.

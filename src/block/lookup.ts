@@ -12,7 +12,7 @@ import { TraceIndex } from "./trace-index.ts";
  * @throws AppError `corrupt` when `filter` is no filter
  */
 export function mayHoldTrace(filter: Uint8Array, traceId: Uint8Array): boolean {
-  return filterMayHold(filter, traceId);
+  return filterMayHold(filter, traceId, 0);
 }
 
 /**

@@ -9,7 +9,7 @@ export interface ByteRange {
 /** Facts about a block that a query plan needs without opening the file. */
 export interface BlockMeta {
   /** Version of the format; see FORMAT.md. */
-  readonly version: 1;
+  readonly version: 1 | 2;
   /** Rows of the file: spans after exact duplicates were removed. */
   readonly spanCount: number;
   readonly traceCount: number;
@@ -25,6 +25,13 @@ export interface BlockMeta {
   readonly byteLength: number;
   /** Bytes of the spans as sent, without resources and scopes. */
   readonly rawBytes: number;
+  /**
+   * When the newest of its spans were flushed: ms since the epoch. Undefined in version 1: there it is the id in the
+   * object's key.
+   */
+  readonly arrivedMs: number | undefined;
+  /** Ids of the blocks that it was merged from; of a flush none. */
+  readonly replaces: readonly number[];
 }
 
 /**

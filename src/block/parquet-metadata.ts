@@ -52,15 +52,30 @@ export interface ChunkMetadata {
   readonly offsetIndex: { readonly offset: number; readonly length: number } | undefined;
 }
 
+/** A column of one row group. */
+export interface FileColumn {
+  readonly schema: ColumnSchema;
+  readonly chunk: ChunkMetadata;
+}
+
+export interface RowGroup {
+  readonly rowCount: number;
+  /** The same columns in all row groups of a file. */
+  readonly columns: readonly FileColumn[];
+}
+
 export interface FileMetadata {
   readonly rowCount: number;
-  readonly columns: readonly { readonly schema: ColumnSchema; readonly chunk: ChunkMetadata }[];
-  /** Columns by which rows are sorted, ascending, as indexes into `columns`. */
+  /** In the order of the file. None of them is empty. */
+  readonly rowGroups: readonly RowGroup[];
+  /** Columns by which rows are sorted, ascending, as indexes into a row group's columns. */
   readonly sortedBy: readonly number[];
   readonly keyValues: ReadonlyMap<string, string>;
 }
 
 const FORMAT_VERSION = 2;
+/** Row groups that a reader accepts; compaction makes at most some ten. */
+const ROW_GROUPS_MAX = 1000;
 const CREATED_BY = "rubato version 1";
 
 function columnChunk(schema: ColumnSchema, chunk: ChunkMetadata): ThriftValue {
@@ -92,14 +107,14 @@ function columnChunk(schema: ColumnSchema, chunk: ChunkMetadata): ThriftValue {
   ]);
 }
 
-function rowGroup(file: FileMetadata): ThriftValue {
+function rowGroup({ rowCount, columns }: RowGroup, sortedBy: readonly number[]): ThriftValue {
   let rawBytes = 0;
   let byteLength = 0;
-  for (const { chunk } of file.columns) {
+  for (const { chunk } of columns) {
     rawBytes += chunk.rawBytes;
     byteLength += chunk.byteLength;
   }
-  const sorting = file.sortedBy.map((index) =>
+  const sorting = sortedBy.map((index) =>
     struct([
       [1, i32(index)],
       [2, bool(false)],
@@ -111,20 +126,23 @@ function rowGroup(file: FileMetadata): ThriftValue {
       1,
       list(
         "struct",
-        file.columns.map(({ schema, chunk }) => columnChunk(schema, chunk)),
+        columns.map(({ schema, chunk }) => columnChunk(schema, chunk)),
       ),
     ],
     [2, i64(rawBytes)],
-    [3, i64(file.rowCount)],
+    [3, i64(rowCount)],
     [4, list("struct", sorting)],
-    [5, i64(MAGIC.length)],
+    [5, i64(columns[0]?.chunk.dataOffset ?? MAGIC.length)],
     [6, i64(byteLength)],
   ]);
 }
 
-/** The footer's thrift bytes. A file without rows has no row group. */
-export function encodeFileMetadata(file: FileMetadata): Uint8Array<ArrayBuffer> {
-  const elements = file.columns.map(({ schema }) => leafElement(schema));
+/** The footer's thrift bytes. `columns`: of the file, also when it has no row group. */
+export function encodeFileMetadata(
+  file: FileMetadata,
+  columns: readonly ColumnSchema[],
+): Uint8Array<ArrayBuffer> {
+  const elements = columns.map(leafElement);
   const keyValues = Array.from(file.keyValues, ([key, value]) =>
     struct([
       [1, binary(key)],
@@ -132,12 +150,18 @@ export function encodeFileMetadata(file: FileMetadata): Uint8Array<ArrayBuffer> 
     ]),
   );
   // Without the order of its type a column's bounds would have to be ignored by readers.
-  const orders = file.columns.map(() => struct([[1, struct([])]]));
+  const orders = columns.map(() => struct([[1, struct([])]]));
   return encodeStruct([
     [1, i32(FORMAT_VERSION)],
-    [2, list("struct", [rootElement(file.columns.length), ...elements])],
+    [2, list("struct", [rootElement(columns.length), ...elements])],
     [3, i64(file.rowCount)],
-    [4, list("struct", file.rowCount === 0 ? [] : [rowGroup(file)])],
+    [
+      4,
+      list(
+        "struct",
+        file.rowGroups.map((group) => rowGroup(group, file.sortedBy)),
+      ),
+    ],
     [5, list("struct", keyValues)],
     [6, binary(CREATED_BY)],
     [7, list("struct", orders)],
@@ -190,28 +214,40 @@ function readChunk(chunk: ThriftStruct, metadata: ThriftStruct): ChunkMetadata {
   };
 }
 
-/**
- * Reads the footer's thrift bytes. Bounds are views of `bytes`.
- * @throws AppError `corrupt`, also for Parquet that is no block: groups, several row groups
- */
-export function decodeFileMetadata(bytes: Uint8Array): FileMetadata {
-  const { struct: file } = decodeStruct(bytes);
-  const [, ...elements] = structsField(file, 2);
-  const groups = structsField(file, 4);
-  const [group] = groups;
-  if (groups.length > 1) throw corrupt(`${groups.length} row groups`);
-  const chunks = group === undefined ? [] : structsField(group, 1);
-  if (group !== undefined && chunks.length !== elements.length) throw corrupt("columns and schema differ");
+function readRowGroup(group: ThriftStruct, elements: readonly ThriftStruct[]): RowGroup {
+  const chunks = structsField(group, 1);
+  if (chunks.length !== elements.length) throw corrupt("columns and schema differ");
   const columns = chunks.map((chunk, index) => {
     const element = elements[index];
     if (element === undefined) throw corrupt("columns and schema differ");
     const metadata = structField(chunk, 3);
     return { schema: readLeaf(element, sizeField(metadata, 4)), chunk: readChunk(chunk, metadata) };
   });
+  return { rowCount: sizeField(group, 3), columns };
+}
+
+/**
+ * Reads the footer's thrift bytes. Bounds are views of `bytes`.
+ * @throws AppError `corrupt`, also for Parquet that is no block: groups, row groups without rows
+ */
+export function decodeFileMetadata(bytes: Uint8Array): FileMetadata {
+  const { struct: file } = decodeStruct(bytes);
+  const [, ...elements] = structsField(file, 2);
+  const groups = structsField(file, 4);
+  if (groups.length > ROW_GROUPS_MAX) throw corrupt(`${groups.length} row groups`);
+  const rowGroups = groups.map((group) => readRowGroup(group, elements));
+  const rowCount = sizeField(file, 3);
+  let rows = 0;
+  for (const group of rowGroups) {
+    if (group.rowCount === 0) throw corrupt("a row group without rows");
+    rows += group.rowCount;
+  }
+  if (rows !== rowCount) throw corrupt(`${rows} rows instead of ${rowCount}`);
+  const [first] = groups;
   return {
-    rowCount: sizeField(file, 3),
-    columns,
-    sortedBy: group === undefined ? [] : structsField(group, 4).map((sorting) => sizeField(sorting, 1)),
+    rowCount,
+    rowGroups,
+    sortedBy: first === undefined ? [] : structsField(first, 4).map((sorting) => sizeField(sorting, 1)),
     keyValues: new Map(structsField(file, 5).map((pair) => [textField(pair, 1), textField(pair, 2)])),
   };
 }

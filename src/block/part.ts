@@ -7,7 +7,14 @@ import { inflate } from "./page.ts";
 export const PART = { traceIndex: 1, resources: 2, filter: 3, attributes: 4 } as const;
 export type PartKind = (typeof PART)[keyof typeof PART];
 
-const VERSION = 1;
+/** Only the trace index has a second version, for several row groups. */
+export type PartVersion = 1 | 2;
+const VERSION_MAX: Readonly<Record<PartKind, PartVersion>> = {
+  [PART.traceIndex]: 2,
+  [PART.resources]: 1,
+  [PART.filter]: 1,
+  [PART.attributes]: 1,
+};
 const STORED = 0;
 const ZSTD = 1;
 export const PART_HEADER_BYTES = 12;
@@ -18,21 +25,29 @@ const PART_BYTES_MAX = 64 * 1024 * 1024;
 const PART_ZSTD_LEVEL = 9;
 
 /** Frames `body`. The result owns its buffer. */
-export function encodePart(kind: PartKind, body: Uint8Array, compression: "none" | "zstd"): Uint8Array {
+export function encodePart(
+  kind: PartKind,
+  body: Uint8Array,
+  compression: "none" | "zstd",
+  version: PartVersion = 1,
+): Uint8Array {
   const stored = compression === "zstd" ? compressZstd(body, PART_ZSTD_LEVEL) : body;
   const header = new Uint8Array(PART_HEADER_BYTES);
   const view = new DataView(header.buffer);
-  header.set([kind, VERSION, compression === "zstd" ? ZSTD : STORED]);
+  header.set([kind, version, compression === "zstd" ? ZSTD : STORED]);
   view.setUint32(4, body.length, true);
   view.setUint32(8, crc32(stored), true);
   return concatBytes([header, stored]);
 }
 
-/** Checks kind and version. @throws AppError `corrupt` */
-export function checkPartKind(part: Uint8Array, kind: PartKind): void {
-  if (part.length < PART_HEADER_BYTES || part[0] !== kind || part[1] !== VERSION) {
-    throw new AppError("corrupt", `block part: not of kind ${kind}, version ${VERSION}`);
+/** Checks the kind. Returns the version. @throws AppError `corrupt`, also for a version that is not known */
+export function checkPartKind(part: Uint8Array, kind: PartKind): PartVersion {
+  const version = part[1];
+  const isKnown = version === 1 || (version === 2 && VERSION_MAX[kind] === 2);
+  if (part.length < PART_HEADER_BYTES || part[0] !== kind || !isKnown) {
+    throw new AppError("corrupt", `block part: not of kind ${kind}, version ${VERSION_MAX[kind]} at most`);
   }
+  return version;
 }
 
 /**

@@ -1,5 +1,5 @@
 // Opens a block through range reads: footer first, then what is asked for.
-import { exactBytes } from "../util/bytes.ts";
+import { concatBytes, exactBytes } from "../util/bytes.ts";
 import { AppError } from "../util/errors.ts";
 import {
   type BlockAttributes,
@@ -9,11 +9,14 @@ import {
   FACTS_KEY,
   type PartName,
   type PartRanges,
+  type RowGroupFacts,
 } from "./block-facts.ts";
 import { type ColumnData, decodeColumn } from "./column-reader.ts";
+import { TRACE_ID_COLUMN } from "./fixed-columns.ts";
 import type { BlockMeta, ByteRange, WrittenBlock } from "./meta.ts";
 import { type ChunkMetadata, decodeFileMetadata, type FileMetadata, MAGIC } from "./parquet-metadata.ts";
 import { decodePart, PART } from "./part.ts";
+import { checkAscending, decodeTraceIds } from "./trace-ids.ts";
 
 /** A block's bytes, wherever they are. */
 export interface RangeSource {
@@ -41,7 +44,8 @@ function corrupt(what: string): AppError {
 
 async function readRange(source: RangeSource, range: ByteRange): Promise<Uint8Array> {
   const { offset, length } = range;
-  if (offset + length > source.byteLength) throw corrupt(`range ${offset}+${length} of ${source.byteLength}`);
+  if (offset < 0 || length < 0 || offset + length > source.byteLength)
+    throw corrupt(`range ${offset}+${length} of ${source.byteLength}`);
   const bytes = await source.read(range);
   if (bytes.length !== length) throw corrupt(`${bytes.length} bytes read instead of ${length}`);
   return bytes;
@@ -68,31 +72,54 @@ function chunkRange({ dictionaryOffset, dataOffset, byteLength }: ChunkMetadata)
 
 export class Block {
   readonly meta: BlockMeta;
-  /** Rows of each column page. */
-  readonly pageRows: readonly number[];
   readonly metadata: FileMetadata;
+  /** Facts of each row group of `metadata`. */
+  readonly rowGroups: readonly RowGroupFacts[];
   readonly #source: RangeSource;
   readonly #parts: PartRanges;
 
   constructor(source: RangeSource, metadata: FileMetadata, facts: { facts: BlockFacts; parts: PartRanges }) {
-    const { pageRows, ...known } = facts.facts;
+    const { rowGroups, ...known } = facts.facts;
     this.#source = source;
     this.#parts = facts.parts;
     this.metadata = metadata;
-    this.pageRows = pageRows;
-    this.meta = { version: 1, ...known, byteLength: source.byteLength };
-    if (metadata.rowCount !== known.spanCount) throw corrupt("footer and facts differ");
+    this.rowGroups = rowGroups;
+    this.meta = { ...known, byteLength: source.byteLength };
+    const isSame =
+      metadata.rowGroups.length === rowGroups.length &&
+      rowGroups.every(({ spanCount }, group) => spanCount === metadata.rowGroups[group]?.rowCount);
+    if (!isSame) throw corrupt("footer and facts differ");
   }
 
   /**
-   * Reads a column with one range read.
-   * @throws AppError `not_found` when the block has no such column, `corrupt`
+   * Reads a column of a row group with one range read.
+   * @param group index into `rowGroups`
+   * @throws AppError `not_found` when there is no such column, `corrupt`
    */
-  async readColumn(name: string): Promise<ColumnData> {
-    const column = this.metadata.columns.find(({ schema }) => schema.name === name);
-    if (column === undefined) throw new AppError("not_found", `no column ${name}`);
+  async readColumn(name: string, group: number): Promise<ColumnData> {
+    const found = this.metadata.rowGroups[group];
+    const column = found?.columns.find(({ schema }) => schema.name === name);
+    if (found === undefined || column === undefined) throw new AppError("not_found", `no column ${name}`);
     const bytes = await readRange(this.#source, chunkRange(column.chunk));
-    return decodeColumn(column.schema, bytes, this.metadata.rowCount);
+    return decodeColumn(column.schema, bytes, found.rowCount);
+  }
+
+  /**
+   * The trace ids, 16 bytes each, ascending: one range read a row group.
+   * @throws AppError `corrupt`
+   */
+  async traceIds(): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    for (const [group, { columns }] of this.metadata.rowGroups.entries()) {
+      const column = columns.find(({ schema }) => schema.name === TRACE_ID_COLUMN);
+      const offset = column?.chunk.dictionaryOffset;
+      if (column === undefined || offset === undefined) throw corrupt("no trace ids");
+      const page = await readRange(this.#source, { offset, length: column.chunk.dataOffset - offset });
+      parts.push(decodeTraceIds(column.schema, page, this.rowGroups[group]?.traceCount ?? 0));
+    }
+    const ids = concatBytes(parts);
+    checkAscending(ids);
+    return ids;
   }
 
   /** A part of the tail as it is in the file, in a buffer of its own. */

@@ -29,7 +29,7 @@ export async function flushEpoch(
   const { meta, filter, traceIndex, resources } = await writeBlock(
     pausing(context.epochs.contents(epoch), context.pause),
     (bytes) => void chunks.push(exactBytes(bytes)),
-    { zstdLevel: FLUSH_ZSTD_LEVEL, pause: context.pause },
+    { zstdLevel: FLUSH_ZSTD_LEVEL, arrivedMs: epoch, pause: context.pause },
   );
   const key = blockKey(context.tenant, context.shard, epoch);
   const { etag } = await context.objects.put(key, concatBytes(chunks));

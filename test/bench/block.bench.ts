@@ -70,7 +70,7 @@ async function benchWrite(): Promise<void> {
     const our = await millis(async () => {
       ({
         meta: { byteLength },
-      } = await writeBlock(each(batches), () => undefined, { zstdLevel: 3 }));
+      } = await writeBlock(each(batches), () => undefined, { zstdLevel: 3, arrivedMs: 1 }));
     });
     const their = await millis(() => {
       theirBytes = writeByHyparquet(batches);
@@ -116,7 +116,7 @@ async function benchMemory(): Promise<void> {
   if (gc === undefined) return line("memory", "skipped: run with --expose-gc");
   const { batches } = spansOf(50_000);
   // Once, so that code and its feedback are not counted.
-  await writeBlock(each(batches.slice(0, 20)), () => undefined, { zstdLevel: 3 });
+  await writeBlock(each(batches.slice(0, 20)), () => undefined, { zstdLevel: 3, arrivedMs: 1 });
   for (const [name, collect] of [
     ["live", true],
     ["with garbage", false],
@@ -141,6 +141,7 @@ async function benchMemory(): Promise<void> {
       },
       {
         zstdLevel: 3,
+        arrivedMs: 1,
         pause: async () => sample(),
       },
     );
@@ -152,7 +153,7 @@ async function benchLookup(): Promise<void> {
   const count = 500_000;
   const { batches, traceIds } = spansOf(count);
   const chunks: Uint8Array[] = [];
-  const written = await writeBlock(each(batches), (bytes) => void chunks.push(bytes), { zstdLevel: 3 });
+  const written = await writeBlock(each(batches), (bytes) => void chunks.push(bytes), { zstdLevel: 3, arrivedMs: 1 });
   const file = new Uint8Array(Buffer.concat(chunks));
   const ids = traceIds()
     .slice(-3000)

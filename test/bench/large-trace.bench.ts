@@ -61,7 +61,7 @@ async function makeSources(folder: string): Promise<void> {
         yield* share;
       })(),
       (bytes) => void parts.push(bytes.slice()),
-      { zstdLevel: 3 },
+      { zstdLevel: 3, arrivedMs: 1 },
     );
     writeFileSync(join(folder, `block-${i}`), concatBytes(parts));
     const range = tracePages(block.traceIndex, traceId);

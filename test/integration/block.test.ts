@@ -16,12 +16,15 @@ test.for([3, 6])("a block of zstd level %i is written, opened and searched", asy
   const generator = makeGenerator({ seed: 5 });
   const batches = Array.from({ length: 10 }, () => generator.batch(500));
   const chunks: Uint8Array[] = [];
-  const written = await writeBlock(each(batches), (bytes) => void chunks.push(bytes), { zstdLevel });
+  const written = await writeBlock(each(batches), (bytes) => void chunks.push(bytes), {
+    zstdLevel,
+    arrivedMs: 1,
+  });
   const file = concatBytes(chunks);
   const block = await openBlock(bytesSource(file));
   expect(await block.written()).toEqual(written);
-  for (const { schema } of block.metadata.columns) {
-    const { pages } = await block.readColumn(schema.name);
+  for (const { schema } of block.metadata.rowGroups[0]?.columns ?? []) {
+    const { pages } = await block.readColumn(schema.name, 0);
     expect(pages.reduce((sum, { rowCount }) => sum + rowCount, 0)).toBe(5000);
   }
   const found: Uint8Array[] = [];

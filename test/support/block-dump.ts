@@ -27,13 +27,20 @@ function printed(schema: ColumnSchema, values: Values, index: number): string | 
 
 type Row = Record<string, string | number | boolean>;
 
-async function addColumn(block: Block, schema: ColumnSchema, rows: Row[]): Promise<void> {
-  const { pages, dictionary } = await block.readColumn(schema.name);
+/** Sets the column in the rows of the group, the first of which is `groupRow`. */
+async function addColumn(
+  block: Block,
+  group: number,
+  groupRow: number,
+  schema: ColumnSchema,
+  rows: Row[],
+): Promise<void> {
+  const { pages, dictionary } = await block.readColumn(schema.name, group);
   for (const { firstRow, rowCount, present, content } of pages) {
     let at = 0;
     for (let i = 0; i < rowCount; i++) {
       if (present !== undefined && (((present[i >>> 3] ?? 0) >>> (i & 7)) & 1) === 0) continue;
-      const row = (rows[firstRow + i] ??= {});
+      const row = (rows[groupRow + firstRow + i] ??= {});
       const value = at++;
       row[schema.name] =
         content.kind === "values"
@@ -56,7 +63,10 @@ export async function dumpBlock(file: Uint8Array): Promise<BlockDump> {
   const block = await openBlock(bytesSource(file));
   const { traceIndex, resources } = await block.written();
   const rows: Row[] = [];
-  for (const { schema } of block.metadata.columns) await addColumn(block, schema, rows);
+  for (const [group, { columns }] of block.metadata.rowGroups.entries()) {
+    const groupRow = rows.length;
+    for (const { schema } of columns) await addColumn(block, group, groupRow, schema, rows);
+  }
   const traces: Record<string, string[]> = {};
   for (const id of new Set(rows.map((row) => String(row["trace_id"])))) {
     const traceId = Buffer.from(id, "hex");
@@ -67,10 +77,13 @@ export async function dumpBlock(file: Uint8Array): Promise<BlockDump> {
     );
   }
   const meta = Object.fromEntries(
-    Object.entries(block.meta).map(([key, value]: [string, unknown]) => [
-      key,
-      value instanceof Uint8Array ? hex(value) : typeof value === "number" ? value : String(value),
-    ]),
+    Object.entries(block.meta)
+      // Version 1 has no such facts.
+      .filter(([key]) => block.meta.version > 1 || (key !== "arrivedMs" && key !== "replaces"))
+      .map(([key, value]: [string, unknown]) => [
+        key,
+        value instanceof Uint8Array ? hex(value) : typeof value === "number" ? value : String(value),
+      ]),
   );
   return { meta, attributes: await block.attributes(), rows, traces };
 }

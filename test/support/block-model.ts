@@ -290,6 +290,7 @@ export async function buildBlock(
   const chunks: Uint8Array[] = [];
   const written = await writeBlock(each(messages), (bytes) => void chunks.push(bytes), {
     zstdLevel: 3,
+    arrivedMs: 1_700_000_000_000,
     ...options,
   });
   return { file: new Uint8Array(Buffer.concat(chunks)), written };

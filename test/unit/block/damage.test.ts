@@ -45,7 +45,7 @@ async function readAll(bytes: Uint8Array): Promise<void> {
   const block = await openBlock(bytesSource(bytes));
   await block.written();
   await block.attributes();
-  for (const { schema } of block.metadata.columns) await block.readColumn(schema.name);
+  for (const { schema } of block.metadata.rowGroups[0]?.columns ?? []) await block.readColumn(schema.name, 0);
 }
 
 describe("damaged pages", () => {

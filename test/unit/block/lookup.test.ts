@@ -34,7 +34,7 @@ describe("trace index", () => {
     byteLength: 100 + i,
     rowCount: 1,
   }));
-  const index = encodeTraceIndex(4, pages);
+  const index = encodeTraceIndex([{ offset: 4, pages }]);
   const range = (from: number, to: number): ByteRange => {
     let offset = 4;
     for (let i = 0; i < from; i++) offset += 100 + i;
@@ -56,7 +56,7 @@ describe("trace index", () => {
   });
 
   test("offsets beyond 4 GiB", () => {
-    expect(tracePages(encodeTraceIndex(2 ** 40 + 7, pages.slice(0, 1)), id(1))).toEqual({
+    expect(tracePages(encodeTraceIndex([{ offset: 2 ** 40 + 7, pages: pages.slice(0, 1) }]), id(1))).toEqual({
       offset: 2 ** 40 + 7,
       length: 100,
     });
@@ -164,17 +164,20 @@ describe("reader", () => {
     const source = counted(file);
     const block = await openBlock(source);
     expect(source.reads.length).toBe(1);
-    const column = await block.readColumn("name");
+    const column = await block.readColumn("name", 0);
     expect(source.reads.length).toBe(2);
-    expect(column.pages.map(({ rowCount }) => rowCount)).toEqual(block.pageRows);
+    expect(column.pages.map(({ rowCount }) => rowCount)).toEqual(block.rowGroups[0]?.pageRows);
     expect(await block.written()).toEqual(written);
-    await expect(block.readColumn("none")).rejects.toMatchObject({ kind: "not_found" });
+    await expect(block.readColumn("none", 0)).rejects.toMatchObject({ kind: "not_found" });
   });
 
   test("the standard offset index says the same as the trace index", async () => {
     const { file, written } = await buildBlock([makeGenerator({ seed: 48 }).batch(3000)]);
     const block = await openBlock(bytesSource(file));
-    const { offset, length } = block.metadata.columns[0]?.chunk.offsetIndex ?? { offset: 0, length: 0 };
+    const { offset, length } = block.metadata.rowGroups[0]?.columns[0]?.chunk.offsetIndex ?? {
+      offset: 0,
+      length: 0,
+    };
     const pages = decodeOffsetIndex(file.subarray(offset, offset + length));
     expect(pages.length).toBeGreaterThan(1);
     expect(pages[0]).toMatchObject({ offset: 4, firstRow: 0 });
@@ -188,8 +191,8 @@ describe("reader", () => {
   test("the codes of resource are the indexes of the private field", async () => {
     const { file } = await buildBlock([makeGenerator({ seed: 49 }).batch(500)]);
     const block = await openBlock(bytesSource(file));
-    const [page] = (await block.readColumn("resource")).pages;
-    const [spans] = (await block.readColumn("otlp_span")).pages;
+    const [page] = (await block.readColumn("resource", 0)).pages;
+    const [spans] = (await block.readColumn("otlp_span", 0)).pages;
     expect(page?.content.kind).toBe("codes");
     const codes = page?.content.kind === "codes" ? [...page.content.codes] : [];
     const values =

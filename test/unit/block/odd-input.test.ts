@@ -162,7 +162,7 @@ describe("attributes", () => {
     ];
     const value = { value: { case: "kvlistValue" as const, value: { values } } };
     const { file } = await buildBlock([batchOf(spanWith({ attributes: [{ key: "map", value }] }))]);
-    const data = await (await openBlock(bytesSource(file))).readColumn("attributes_rest");
+    const data = await (await openBlock(bytesSource(file))).readColumn("attributes_rest", 0);
     const json = Buffer.from(data.dictionary?.bytes ?? [])
       .subarray(4)
       .toString();
@@ -224,8 +224,8 @@ describe("attributes", () => {
     const attributes = await (await openBlock(bytesSource(file))).attributes();
     expect(attributes).toEqual({
       columns: [
-        { name: "span.common", key: "common", type: "string" },
-        { name: "span.often", key: "often", type: "string" },
+        { name: "span.common", key: "common", type: "string", count: 2001 },
+        { name: "span.often", key: "often", type: "string", count: 3 },
       ],
       rest: [{ key: "rare", type: "string", count: 2 }],
     });
@@ -392,7 +392,7 @@ describe("sizes", () => {
     const block = await buildBlock([batchOf(...spans)]);
     const parts = await readTrace(block, TRACE_ID);
     expect(sentSpans(parts).map(({ span }) => span.name.length)).toEqual([5, large.length, 5]);
-    const name = await (await openBlock(bytesSource(block.file))).readColumn("name");
+    const name = await (await openBlock(bytesSource(block.file))).readColumn("name", 0);
     expect(name.dictionary?.count).toBe(2);
   });
 
@@ -406,7 +406,7 @@ describe("sizes", () => {
     const rows = await hyparquetRows(file);
     const ids = rows.map((row) => Number.parseInt(String(row["trace_id"]), 16));
     expect(ids).toEqual(spans.map((_, i) => i + 1));
-    const { pages } = await (await openBlock(bytesSource(file))).readColumn("trace_id");
+    const { pages } = await (await openBlock(bytesSource(file))).readColumn("trace_id", 0);
     const widths = pages.map(({ content }) =>
       content.kind === "codes" ? content.codes.BYTES_PER_ELEMENT : 0,
     );
@@ -428,7 +428,7 @@ describe("sizes", () => {
     expect(parts.length).toBeGreaterThan(5);
     expect(ids.size).toBe(100_000);
     const opened = await openBlock(bytesSource(block.file));
-    expect(Math.max(...opened.pageRows)).toBe(32_768);
+    expect(Math.max(...opened.rowGroups.flatMap(({ pageRows }) => pageRows))).toBe(32_768);
     for (const fill of [1, 9]) {
       const traceId = new Uint8Array(16).fill(fill);
       expect(sentSpans(await readTrace(block, traceId)).length).toBe(1);
