@@ -1,2 +1,3 @@
 // The classes named in wrangler.toml.
+export { Compactor } from "./compactor.ts";
 export { TraceShard } from "./trace-shard.ts";

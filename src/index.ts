@@ -8,7 +8,7 @@ import { shardName } from "./store/keys.ts";
 import { objectStoreFor } from "./store/object-store-for.ts";
 import { systemClock } from "./util/clock.ts";
 
-export { TraceShard } from "../durable-objects/index.ts";
+export { Compactor, TraceShard } from "../durable-objects/index.ts";
 
 // One app for the life of the isolate: its bindings never change, and routes cost more to build than to run.
 let app: Hono | undefined;

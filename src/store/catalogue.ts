@@ -1,4 +1,8 @@
 // What a shard knows about its blocks without opening them.
+import type { BlockMeta } from "../block/meta.ts";
+import type { StoredObject } from "./object-store.ts";
+
+const NS_PER_SECOND = 1_000_000_000n;
 
 /** A committed block. */
 export interface CatalogueBlock {
@@ -33,4 +37,29 @@ export interface TimeRange {
   readonly startSeconds?: number | undefined;
   /** Undefined: to the end. */
   readonly endSeconds?: number | undefined;
+}
+
+/**
+ * The entry of a block that is stored.
+ * @param arrivedMs used when the block does not say, which was so in version 1
+ */
+export function catalogueBlock(
+  id: number,
+  { key, etag, byteLength }: StoredObject,
+  meta: BlockMeta,
+  arrivedMs: number,
+): CatalogueBlock {
+  return {
+    id,
+    key,
+    etag,
+    byteLength,
+    spanCount: meta.spanCount,
+    traceCount: meta.traceCount,
+    rawBytes: meta.rawBytes,
+    minStartSeconds: Number(meta.minStartNs / NS_PER_SECOND),
+    maxEndSeconds: Number((meta.maxEndNs + NS_PER_SECOND - 1n) / NS_PER_SECOND),
+    version: meta.version,
+    arrivedMs: meta.arrivedMs ?? arrivedMs,
+  };
 }

@@ -6,7 +6,7 @@ import { TracesDataSchema } from "../../src/otlp/gen/opentelemetry/proto/trace/v
 import type { Bindings } from "../../src/store/bindings.ts";
 import { shardName } from "../../src/store/keys.ts";
 
-export { TraceShard } from "../../src/index.ts";
+export { Compactor, TraceShard } from "../../src/index.ts";
 
 // Later than any epoch's age.
 const FAR_MS = 366 * 86_400_000;
