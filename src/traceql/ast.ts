@@ -72,6 +72,10 @@ export const INTRINSICS = {
   nestedSetParent: "int",
 } as const;
 export type IntrinsicName = keyof typeof INTRINSICS;
+// Object.keys is typed for objects that may have more keys than their type.
+export const INTRINSIC_NAMES = Object.keys(INTRINSICS).filter(
+  (name): name is IntrinsicName => name in INTRINSICS,
+);
 
 export interface Intrinsic extends Positioned {
   readonly kind: "intrinsic";
