@@ -6,8 +6,7 @@ import type { WrittenBlock } from "./meta.ts";
 import { Preorder, type TraceRows } from "./preorder.ts";
 import { emptyRowFacts } from "./row-facts.ts";
 import { SpanIndex, WORDS } from "./span-index.ts";
-import { isDuplicate, sortSpans } from "./span-order.ts";
-import type { Words } from "./words.ts";
+import { orderTrace, readFacts, spanBytesOf } from "./trace-rows.ts";
 
 export interface WriteOptions {
   /** zstd level of all pages: 3 at flush, 6 at compaction. */
@@ -18,7 +17,6 @@ export interface WriteOptions {
   readonly arrivedMs: number;
   /** Awaited every few thousand spans, so that a single-threaded caller can serve others meanwhile. */
   readonly pause?: () => Promise<void>;
-  readonly replaces?: readonly number[];
 }
 
 /** Spans between two pauses: some 10 ms of work. */
@@ -52,7 +50,6 @@ export async function writeBlock(
     zstdLevel: options.zstdLevel,
     filterBits: options.filterBits ?? 16,
     arrivedMs: options.arrivedMs,
-    replaces: options.replaces ?? [],
     pause,
   });
   await new Feeder(index, builder, pause).run();
@@ -86,8 +83,7 @@ class Feeder {
     const { spans, starts } = this.#byTrace();
     for (const trace of this.#sortedTraces()) {
       const members = spans.subarray(starts[trace] ?? 0, starts[trace + 1] ?? 0);
-      sortSpans(index, members);
-      const rows = this.#preorder.order(index, withoutDuplicates(index, members));
+      const rows = orderTrace(index, members, this.#preorder);
       await this.#addTrace(trace, rows);
       this.#sincePause += members.length;
       if (this.#sincePause < SPANS_PER_PAUSE) continue;
@@ -140,36 +136,17 @@ class Feeder {
     });
   }
 
-  async #addTrace(trace: number, { count, spans, distances }: TraceRows): Promise<void> {
+  async #addTrace(trace: number, rows: TraceRows): Promise<void> {
     const index = this.#index;
     const facts = this.#facts;
-    let bytes = 0;
-    for (let row = 0; row < count; row++) {
-      const span = spans[row] ?? 0;
-      bytes += index.word(span, WORDS.end) - index.word(span, WORDS.start);
-    }
-    await this.#builder.beginTrace(index.traceIds.value(trace), count, bytes);
-    for (let row = 0; row < count; row++) {
-      this.#read(spans[row] ?? 0);
-      facts.parentDistance = distances[row] ?? 0;
+    await this.#builder.beginTrace(index.traceIds.value(trace), rows.count, spanBytesOf(index, rows));
+    for (let row = 0; row < rows.count; row++) {
+      readFacts(index, rows, row, facts);
+      facts.resource = this.#resourceOf(facts.resource);
+      facts.scope = this.#scopeOf(facts.scope);
       if (this.#builder.isPageFull(facts.end - facts.start)) await this.#builder.cutPage();
       this.#builder.addSpan(facts);
     }
-  }
-
-  /** Sets the facts of the span, but for its parent. */
-  #read(span: number): void {
-    const index = this.#index;
-    const facts = this.#facts;
-    facts.bytes = index.sourceOf(span);
-    facts.start = index.word(span, WORDS.start);
-    facts.end = index.word(span, WORDS.end);
-    facts.resource = this.#resourceOf(index.word(span, WORDS.resource));
-    facts.scope = this.#scopeOf(index.word(span, WORDS.scope));
-    setWords(facts.spanId, index, span, WORDS.spanIdLow);
-    setWords(facts.parentId, index, span, WORDS.parentIdLow);
-    setWords(facts.startTime, index, span, WORDS.startLow);
-    setWords(facts.endTime, index, span, WORDS.endLow);
   }
 
   #resourceOf(number: number): number {
@@ -187,19 +164,4 @@ class Feeder {
     this.#scopes.set(number, added);
     return added;
   }
-}
-
-function setWords(out: Words, index: SpanIndex, span: number, word: number): void {
-  out.low = index.word(span, word);
-  out.high = index.word(span, word + 1);
-}
-
-/** `sorted` without exact duplicates, which are side by side. Compacts in place. */
-function withoutDuplicates(index: SpanIndex, sorted: Uint32Array): Uint32Array {
-  let count = 0;
-  for (const span of sorted) {
-    if (count > 0 && isDuplicate(index, sorted[count - 1] ?? 0, span)) continue;
-    sorted[count++] = span;
-  }
-  return sorted.subarray(0, count);
 }

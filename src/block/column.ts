@@ -6,6 +6,7 @@ import { appendCodes, appendLevels, codeWidth, ENTRIES_MAX } from "./levels.ts";
 import { type EncodedPage, encodePage } from "./page.ts";
 import type { Bounds } from "./parquet-metadata.ts";
 import { type ColumnSchema, ENCODING } from "./parquet-schema.ts";
+import { TimeBounds, type Words } from "./words.ts";
 
 // From here on a dictionary would cost more than it saves: most values of the page were never seen before.
 const NEW_SHARE_MAX = 0.7;
@@ -113,6 +114,11 @@ export abstract class DictionaryColumn<D extends Dictionary> extends Column {
     this.#mayBePlain = mayBePlain;
   }
 
+  /** Gives `row` of the page the dictionary's value `code`, unless it has one. */
+  addCode(row: number, code: number): void {
+    if (this.mark(row)) this.push(code);
+  }
+
   /** Adds the value behind `code`; `mark` was called before. */
   protected push(code: number): void {
     const at = this.count - 1;
@@ -184,11 +190,6 @@ export class OrdinalColumn extends DictionaryColumn<ByteDictionary> {
   append(bytes: Uint8Array): void {
     this.dictionary.append(bytes, 0, bytes.length);
   }
-
-  /** Gives `row` the dictionary's value `code`. */
-  addCode(row: number, code: number): void {
-    if (this.mark(row)) this.push(code);
-  }
 }
 
 /** Numbers of 32 or 64 bits with few distinct values. */
@@ -218,6 +219,23 @@ export class FixedColumn extends Column {
   protected appendValues(out: ByteBuffer): number {
     out.append(new Uint8Array(this.#words.buffer), 0, 8 * this.count);
     return ENCODING.plain;
+  }
+}
+
+/** Numbers of 64 bits, from 0 to 2^63 - 1, with their bounds. */
+export class TimeColumn extends FixedColumn {
+  readonly #range = new TimeBounds();
+  readonly #value: Words = { low: 0, high: 0 };
+
+  override addWords(row: number, low: number, high: number): void {
+    super.addWords(row, low, high);
+    this.#value.low = low;
+    this.#value.high = high;
+    this.#range.add(this.#value);
+  }
+
+  override finish(): void {
+    this.bounds = this.#range.encoded();
   }
 }
 

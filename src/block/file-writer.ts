@@ -1,4 +1,5 @@
 // A block's file, front to back: row groups, offset indexes, private parts, footer.
+import { TRACE_ID_BYTES } from "../model/ids.ts";
 import {
   encodeAttributes,
   encodeFacts,
@@ -29,13 +30,18 @@ import { encodeTraceIndex, type TracePageRun } from "./trace-index.ts";
 
 export interface PartSources {
   readonly plan: ColumnPlan;
+  /** All trace ids, 16 bytes each, ascending. */
+  readonly traceIds: Uint8Array;
   readonly filter: Uint8Array;
   readonly resources: readonly Uint8Array[];
   readonly scopes: readonly Uint8Array[];
 }
 
 /** What the file knows of itself is left out. */
-export type FactsOfSpans = Omit<NewBlockFacts, "rowGroups" | "spanCount" | "traceCount">;
+export type KnownFacts = Pick<
+  NewBlockFacts,
+  "rawBytes" | "minStartNs" | "maxEndNs" | "arrivedMs" | "replaces"
+>;
 
 export class FileWriter {
   readonly #sink: (bytes: Uint8Array) => void;
@@ -124,9 +130,10 @@ export class FileWriter {
 
   /**
    * Writes the rest of the file.
-   * @param columns of the file, which also one without row groups has
+   * @param others columns of the file but for otlp_span, which also one without row groups has
    */
-  close(known: FactsOfSpans, sources: PartSources, columns: readonly ColumnSchema[]): WrittenBlock {
+  close(known: KnownFacts, sources: PartSources, others: readonly ColumnSchema[]): WrittenBlock {
+    const columns = [OTLP_COLUMN, ...others];
     const traceIndex = encodeTraceIndex(this.#pages);
     const resources = encodeResources(sources.resources, sources.scopes);
     const attributes = encodePart(PART.attributes, encodeAttributes(sources.plan), "zstd");
@@ -144,7 +151,13 @@ export class FileWriter {
       spanCount += group.spanCount;
       traceCount += group.traceCount;
     }
-    const facts: NewBlockFacts = { ...known, spanCount, traceCount, rowGroups: this.#groupFacts };
+    const { traceIds } = sources;
+    const firstTraceId = new Uint8Array(TRACE_ID_BYTES);
+    const lastTraceId = new Uint8Array(TRACE_ID_BYTES);
+    firstTraceId.set(traceIds.subarray(0, TRACE_ID_BYTES));
+    lastTraceId.set(traceIds.subarray(-TRACE_ID_BYTES));
+    const rowGroupFacts = { spanCount, traceCount, firstTraceId, lastTraceId, rowGroups: this.#groupFacts };
+    const facts: NewBlockFacts = { ...known, ...rowGroupFacts };
     const footer = encodeFileMetadata(
       {
         rowCount: spanCount,

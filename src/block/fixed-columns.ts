@@ -1,5 +1,12 @@
 // The columns that every block has. FORMAT.md, "Columns", says what they hold.
-import { BytesColumn, type ColumnContext, FixedColumn, OrdinalColumn, WordColumn } from "./column.ts";
+import {
+  BytesColumn,
+  type ColumnContext,
+  FixedColumn,
+  OrdinalColumn,
+  TimeColumn,
+  WordColumn,
+} from "./column.ts";
 import type { ColumnSchema } from "./parquet-schema.ts";
 
 function schema(name: string, rest: Partial<ColumnSchema> & Pick<ColumnSchema, "physical">): ColumnSchema {
@@ -20,8 +27,8 @@ export interface FixedColumns {
   readonly name: BytesColumn;
   readonly kind: WordColumn;
   readonly statusCode: WordColumn;
-  readonly duration: FixedColumn;
-  readonly start: FixedColumn;
+  readonly duration: TimeColumn;
+  readonly start: TimeColumn;
   readonly parentDistance: WordColumn;
   readonly traceId: OrdinalColumn;
   readonly resource: OrdinalColumn;
@@ -42,8 +49,8 @@ export function makeFixedColumns(context: ColumnContext): FixedColumns {
     name: new BytesColumn(schema("name", TEXT), context),
     kind: new WordColumn(schema("kind", INT32), context),
     statusCode: new WordColumn(schema("status_code", INT32), context),
-    duration: new FixedColumn(schema("duration_nano", INT64), context),
-    start: new FixedColumn(schema("start_time_unix_nano", { ...INT64, logical: "timestamp_ns" }), context),
+    duration: new TimeColumn(schema("duration_nano", INT64), context),
+    start: new TimeColumn(schema("start_time_unix_nano", { ...INT64, logical: "timestamp_ns" }), context),
     parentDistance: new WordColumn(schema("parent_row_distance", INT32), context),
     traceId: new OrdinalColumn(schema(TRACE_ID_COLUMN, { physical: "fixed", width: 16 }), context),
     resource: new OrdinalColumn(schema("resource", JSON_TEXT), context),

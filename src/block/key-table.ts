@@ -32,11 +32,11 @@ export class KeyTable {
     return key;
   }
 
-  /** Counts one value of `type` under `key`. */
-  count(key: number, type: number): void {
+  /** Counts values of `type` under `key`. */
+  count(key: number, type: number, values: number): void {
     const at = key * VALUE_TYPES + type;
     if (at >= this.#counts.length) this.#counts = grownUint32(this.#counts, at + VALUE_TYPES);
-    this.#counts[at] = (this.#counts[at] ?? 0) + 1;
+    this.#counts[at] = (this.#counts[at] ?? 0) + values;
   }
 
   countOf(key: number, type: number): number {

@@ -33,7 +33,12 @@ export async function mergeBlocks(
   options: MergeOptions,
 ): Promise<WrittenBlock> {
   const chunks: Uint8Array[] = [];
-  const written = await writeBlock(spansOf(inputs), (bytes) => void chunks.push(bytes), options);
+  const { pause, zstdLevel, arrivedMs } = options;
+  const written = await writeBlock(spansOf(inputs), (bytes) => void chunks.push(bytes), {
+    pause,
+    zstdLevel,
+    arrivedMs,
+  });
   for (const chunk of chunks) await sink(chunk);
   return written;
 }

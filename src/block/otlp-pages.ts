@@ -4,7 +4,7 @@ import { ByteBuffer } from "./byte-buffer.ts";
 import { encodePage } from "./page.ts";
 import type { PageLocation } from "./parquet-metadata.ts";
 import { type ColumnSchema, ENCODING } from "./parquet-schema.ts";
-import type { RowFacts } from "./row-facts.ts";
+import type { OwnedSpan } from "./row-facts.ts";
 import { appendSuffix, SUFFIX_BYTES } from "./suffix.ts";
 import type { TracePage } from "./trace-index.ts";
 
@@ -54,7 +54,7 @@ export class OtlpPages {
   }
 
   /** Appends a span of the current trace. */
-  add({ bytes, start, end, resource, scope }: RowFacts): void {
+  add({ bytes, start, end, resource, scope }: OwnedSpan): void {
     const buffer = this.#buffer;
     const length = end - start + SUFFIX_BYTES;
     if (buffer.length + LENGTH_BYTES + length > OTLP_PAGE_BYTES) this.cut();

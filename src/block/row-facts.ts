@@ -1,8 +1,8 @@
 // What a block is told of a span beside its bytes.
 import type { Words } from "./words.ts";
 
-/** Reused by who fills it, from span to span. */
-export interface RowFacts {
+/** A span's bytes and owners. */
+export interface OwnedSpan {
   /** The span is [start, end) of `bytes`. */
   bytes: Uint8Array;
   start: number;
@@ -10,6 +10,10 @@ export interface RowFacts {
   /** Indexes in the block. */
   resource: number;
   scope: number;
+}
+
+/** Reused by who fills it, from span to span. */
+export interface RowFacts extends OwnedSpan {
   /** Rows back to the parent, 0 for none. */
   parentDistance: number;
   /** Ids as little-endian words; a parent of zeros is none. */

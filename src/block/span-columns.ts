@@ -7,7 +7,9 @@ import { AttributeCursor, FieldCursor, readVarint, VALUE_TYPE, VALUE_TYPES } fro
 import { type FixedColumns, makeFixedColumns } from "./fixed-columns.ts";
 import { type AttributeRange, JsonValues } from "./json-values.ts";
 import type { KeyTable } from "./key-table.ts";
+import type { RowFacts } from "./row-facts.ts";
 import * as tags from "./tags.ts";
+import { clampSigned, subtract, type Words } from "./words.ts";
 
 /** Holds the largest page of most columns: 32k values of 8 bytes. */
 const SCRATCH_BYTES = 512 * 1024;
@@ -25,7 +27,8 @@ export class SpanColumns {
   readonly #fields = new FieldCursor();
   readonly #statusFields = new FieldCursor();
   readonly #attribute = new AttributeCursor();
-  readonly #varint = { low: 0, high: 0 };
+  readonly #varint: Words = { low: 0, high: 0 };
+  readonly #time: Words = { low: 0, high: 0 };
   readonly #json = new JsonWriter();
   readonly #values = new JsonValues(this.#json);
   // The current span: where its single fields lie (the last of each counts) and what goes to JSON.
@@ -71,10 +74,31 @@ export class SpanColumns {
   }
 
   /**
-   * Adds what the span [start, end) itself holds, as `row` of the page. Ids, times and owners are the caller's.
+   * Adds what is known of the span as `row` of the page, but for its trace and owners.
    * @throws AppError `invalid_argument` when the span is malformed
    */
-  add(row: number, bytes: Uint8Array, start: number, end: number): void {
+  add(row: number, facts: RowFacts): void {
+    const { spanId, parentId } = facts;
+    const { fixed } = this;
+    this.#addContent(row, facts.bytes, facts.start, facts.end);
+    fixed.parentDistance.add(row, facts.parentDistance, 0);
+    fixed.spanId.addWords(row, spanId.low, spanId.high);
+    if ((parentId.low | parentId.high) !== 0) fixed.parentId.addWords(row, parentId.low, parentId.high);
+    this.#addTimes(row, facts);
+  }
+
+  #addTimes(row: number, { startTime, endTime }: RowFacts): void {
+    const { fixed } = this;
+    const time = this.#time;
+    clampSigned(startTime, time);
+    fixed.start.addWords(row, time.low, time.high);
+    subtract(endTime, startTime, time);
+    clampSigned(time, time);
+    fixed.duration.addWords(row, time.low, time.high);
+  }
+
+  /** Adds what the span [start, end) itself holds. */
+  #addContent(row: number, bytes: Uint8Array, start: number, end: number): void {
     const fields = this.#fields;
     this.#reset(row);
     fields.enter(bytes, start, end);

@@ -44,7 +44,7 @@ export class SpanIndex {
   readonly traceIds = new ByteDictionary("fixed");
   count = 0;
   /** ENTRY_WORDS for each span: source and byte range, number of the trace, ids, times, kind, owners. */
-  words = new Uint32Array(1024 * ENTRY_WORDS);
+  words = new Uint32Array(64 * ENTRY_WORDS);
   readonly #fields = new FieldCursor();
   readonly #attribute = new AttributeCursor();
   readonly #varint = { low: 0, high: 0 };
@@ -153,7 +153,7 @@ export class SpanIndex {
     const attribute = this.#attribute;
     attribute.read(bytes, start, end);
     const key = this.keys.find(attribute.keyBytes, attribute.keyStart, attribute.keyEnd);
-    this.keys.count(key, attribute.type);
+    this.keys.count(key, attribute.type, 1);
   }
 
   /** One word of a span's entry. */
