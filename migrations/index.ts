@@ -1,9 +1,13 @@
 // The schema migrations of each Durable Object class, oldest first.
 import traceShard0001 from "./trace-shard/0001_catalogue.sql";
+import traceShard0002 from "./trace-shard/0002_filter_groups.sql";
 
 export interface Migration {
   readonly id: number;
   readonly sql: string;
 }
 
-export const TRACE_SHARD_MIGRATIONS: readonly Migration[] = [{ id: 1, sql: traceShard0001 }];
+export const TRACE_SHARD_MIGRATIONS: readonly Migration[] = [
+  { id: 1, sql: traceShard0001 },
+  { id: 2, sql: traceShard0002 },
+];

@@ -1,72 +1,126 @@
 // The shard's blocks: which may hold a trace, and where in them.
 import { mayHoldTrace, tracePages } from "../block/lookup.ts";
+import type { BlockTail, CatalogueBlock, TimeRange } from "../store/catalogue.ts";
 import type { BlockRef } from "../store/rpc.ts";
-import type { BlockTail, CatalogueBlock, ShardStorage } from "./storage.ts";
+import { exactBytes } from "../util/bytes.ts";
+import { ByteCache } from "./byte-cache.ts";
+import { FilterGroups } from "./filter-groups.ts";
+import type { CatalogueChange, LookupTail, ShardStorage } from "./storage.ts";
 
-// Parts of the blocks looked at last stay in memory; a 32 MB flush has about 30 KB of them.
-const CACHE_BYTES = 16 * 1024 * 1024;
+/** Filters of 16 bits, as every block has one. */
+const YOUNG_FALSE_GETS = 2 ** -16;
 
-/** Reads the committed blocks. Holds their metas and, up to a bound, their tails in memory. */
+/**
+ * The committed blocks. Young ones have a filter each: their metas are in memory, and so are their filters, up to a
+ * bound. The others, by far the most, are in filter groups and stay in storage but for their ids.
+ */
 export class Catalogue {
   readonly #storage: ShardStorage;
-  readonly #blocks: CatalogueBlock[];
-  readonly #tails = new Map<number, BlockTail>();
-  #cachedBytes = 0;
+  readonly #young: Map<number, CatalogueBlock>;
+  readonly #groups: FilterGroups;
+  readonly #filters: ByteCache<Uint8Array>;
+  readonly #tails: ByteCache<LookupTail>;
 
-  constructor(storage: ShardStorage) {
+  /** @param cacheBytes of filters, and of what hits need besides, that stay in memory */
+  constructor(storage: ShardStorage, cacheBytes: number) {
     this.#storage = storage;
-    this.#blocks = storage.blocks();
+    this.#young = new Map(storage.youngBlocks().map((block) => [block.id, block]));
+    this.#groups = new FilterGroups(storage);
+    this.#filters = new ByteCache(cacheBytes, (filter) => filter.length);
+    this.#tails = new ByteCache(
+      cacheBytes,
+      ({ traceIndex, resources }) => traceIndex.length + resources.length,
+    );
   }
 
   get count(): number {
-    return this.#blocks.length;
+    return this.#young.size + this.#groups.blockCount;
   }
 
-  /** Takes in a block that was committed to storage. */
-  add(block: CatalogueBlock, tail: BlockTail): void {
-    this.#blocks.push(block);
-    this.#remember(block.id, tail);
+  get groups(): FilterGroups {
+    return this.#groups;
   }
 
-  /** The blocks that hold the trace, but for the filter's false positives (1 in 65,536), newest first. */
-  find(traceId: Uint8Array): BlockRef[] {
-    const refs: BlockRef[] = [];
-    for (const block of this.#blocks.toReversed()) {
-      const tail = this.#tail(block.id);
-      if (!mayHoldTrace(tail.filter, traceId)) continue;
-      const range = tracePages(tail.traceIndex, traceId);
-      if (range === undefined) continue;
-      refs.push({
-        key: block.key,
-        etag: block.etag,
-        range,
-        resources: tail.resources,
-        minStartSeconds: block.minStartSeconds,
-        maxEndSeconds: block.maxEndSeconds,
-      });
+  /** Blocks that are in no group, in no order. */
+  young(): CatalogueBlock[] {
+    return [...this.#young.values()];
+  }
+
+  has(id: number): boolean {
+    return this.#young.has(id) || this.#groups.has(id);
+  }
+
+  get(id: number): CatalogueBlock | undefined {
+    return this.#young.get(id) ?? this.#storage.block(id);
+  }
+
+  /** Ranges that a lookup reads in vain, on average. */
+  falseGets(): number {
+    return this.#young.size * YOUNG_FALSE_GETS + this.#groups.falseGets();
+  }
+
+  /** The epoch becomes a block. */
+  commitEpoch(epoch: number, block: CatalogueBlock, tail: BlockTail): void {
+    this.#storage.commitBlock(epoch, block, tail);
+    this.#addYoung(block, tail);
+  }
+
+  /** Writes the change. The groups that lose blocks by it are seen to here. */
+  change(change: Omit<CatalogueChange, "groups"> & { readonly group?: CatalogueChange["groups"] }): void {
+    const { group = [], ...rest } = change;
+    const removed = change.remove ?? [];
+    const groups = [...this.#groups.without(removed), ...group];
+    this.#storage.change({ ...rest, groups });
+    for (const id of removed) {
+      this.#forgetYoung(id);
+      this.#tails.delete(id);
     }
-    return refs;
+    for (const id of change.rows?.blocks ?? []) this.#forgetYoung(id);
+    for (const { block, tail } of change.add ?? []) this.#addYoung(block, tail);
+    for (const changed of groups) this.#groups.replace(changed);
   }
 
-  #tail(id: number): BlockTail {
-    const cached = this.#tails.get(id);
-    if (cached !== undefined) return cached;
-    const tail = this.#storage.blockTail(id);
-    this.#remember(id, tail);
-    return tail;
-  }
-
-  #remember(id: number, tail: BlockTail): void {
-    this.#tails.set(id, tail);
-    this.#cachedBytes += tailBytes(tail);
-    for (const [oldest, old] of this.#tails) {
-      if (this.#cachedBytes <= CACHE_BYTES || oldest === id) break;
-      this.#tails.delete(oldest);
-      this.#cachedBytes -= tailBytes(old);
+  /** The blocks that hold the trace, but for the filters' false positives, newest first. */
+  find(traceId: Uint8Array, range: TimeRange): BlockRef[] {
+    const found: CatalogueBlock[] = [];
+    for (const block of this.#young.values()) {
+      if (overlaps(block, range) && mayHoldTrace(this.#filter(block.id), traceId)) found.push(block);
     }
+    for (const id of [...this.#groups.find(traceId)]) {
+      const block = this.#storage.block(id);
+      if (block !== undefined && overlaps(block, range)) found.push(block);
+    }
+    return found.sort((a, b) => b.id - a.id).flatMap((block) => this.#refOf(block, traceId) ?? []);
+  }
+
+  #refOf(block: CatalogueBlock, traceId: Uint8Array): BlockRef | undefined {
+    const { traceIndex, resources } = this.#tails.get(block.id, () => this.#storage.lookupTail(block.id));
+    const range = tracePages(traceIndex, traceId);
+    if (range === undefined) return undefined;
+    const { key, etag, minStartSeconds, maxEndSeconds } = block;
+    return { key, etag, range, resources, minStartSeconds, maxEndSeconds };
+  }
+
+  #filter(id: number): Uint8Array {
+    return this.#filters.get(id, () => this.#storage.filter(id));
+  }
+
+  /** Keeps copies, without the writer's larger buffers behind them. */
+  #addYoung(block: CatalogueBlock, { filter, traceIndex, resources }: BlockTail): void {
+    this.#young.set(block.id, block);
+    this.#filters.set(block.id, exactBytes(filter));
+    this.#tails.set(block.id, { traceIndex: exactBytes(traceIndex), resources: exactBytes(resources) });
+  }
+
+  #forgetYoung(id: number): void {
+    this.#young.delete(id);
+    this.#filters.delete(id);
   }
 }
 
-function tailBytes(tail: BlockTail): number {
-  return tail.filter.length + tail.traceIndex.length + tail.resources.length;
+function overlaps(
+  block: CatalogueBlock,
+  { startSeconds = -Infinity, endSeconds = Infinity }: TimeRange,
+): boolean {
+  return block.maxEndSeconds >= startSeconds && block.minStartSeconds <= endSeconds;
 }

@@ -85,6 +85,15 @@ export class Epochs {
     }
   }
 
+  /** An id for an epoch or a job: the time in ms, or the next that was never used. */
+  nextId(nowMs: number): number {
+    return Math.max(nowMs, Math.max(this.#storage.lastId(), this.#epochs.at(-1)?.id ?? 0) + 1);
+  }
+
+  has(id: number): boolean {
+    return this.#epochs.some((epoch) => epoch.id === id);
+  }
+
   /** Closes an epoch to appends. */
   cut(id: number): void {
     const epoch = this.#epochs.find((candidate) => candidate.id === id);
@@ -181,7 +190,7 @@ export class Epochs {
   #write(frames: readonly ParsedFrame[], nowMs: number): void {
     const current = this.#current();
     // Ids ascend whatever the clock does: a block's key never repeats.
-    const epoch = current ?? newEpoch(Math.max(nowMs, this.#lastId() + 1), nowMs);
+    const epoch = current ?? newEpoch(this.nextId(nowMs), nowMs);
     const { rows, places } = packRows(frames, this.#limits.maxRowBytes);
     this.#storage.appendRows(epoch.id, epoch.lastRow + 1, rows, current === undefined);
     if (current === undefined) this.#epochs.push(epoch);
@@ -190,10 +199,6 @@ export class Epochs {
       if (place !== undefined) epoch.index.add(frame.parsed, epoch.lastRow + 1 + place.row, place.offset);
     });
     epoch.lastRow += rows.length;
-  }
-
-  #lastId(): number {
-    return Math.max(this.#storage.lastBlockId(), this.#epochs.at(-1)?.id ?? 0);
   }
 }
 

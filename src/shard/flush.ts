@@ -1,15 +1,14 @@
 // One epoch into one block: build, put, commit. A crash at any point loses nothing and shows nothing twice:
 // before the commit the segments answer, after it the block; a repeated put has the same key.
 import { writeBlock } from "../block/block-writer.ts";
+import { type BlockTail, type CatalogueBlock, catalogueBlock } from "../store/catalogue.ts";
 import { blockKey } from "../store/keys.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import { concatBytes, exactBytes } from "../util/bytes.ts";
 import type { Epochs } from "./epochs.ts";
-import type { BlockTail, CatalogueBlock } from "./storage.ts";
 
 // Level 3: 660 MB/s; level 6 saves 7 % more at 200 MB/s and is for compaction, off the ingest thread.
 const FLUSH_ZSTD_LEVEL = 3;
-const NS_PER_SECOND = 1_000_000_000n;
 
 export interface FlushContext {
   readonly tenant: string;
@@ -32,18 +31,8 @@ export async function flushEpoch(
     { zstdLevel: FLUSH_ZSTD_LEVEL, arrivedMs: epoch, pause: context.pause },
   );
   const key = blockKey(context.tenant, context.shard, epoch);
-  const { etag } = await context.objects.put(key, concatBytes(chunks));
-  const block: CatalogueBlock = {
-    id: epoch,
-    key,
-    etag,
-    byteLength: meta.byteLength,
-    spanCount: meta.spanCount,
-    traceCount: meta.traceCount,
-    rawBytes: meta.rawBytes,
-    minStartSeconds: Number(meta.minStartNs / NS_PER_SECOND),
-    maxEndSeconds: Number((meta.maxEndNs + NS_PER_SECOND - 1n) / NS_PER_SECOND),
-  };
+  const stored = await context.objects.put(key, concatBytes(chunks));
+  const block = catalogueBlock(epoch, stored, meta, epoch);
   return { block, tail: { filter, traceIndex, resources } };
 }
 

@@ -1,14 +1,49 @@
 // Shard storage in memory, for tests and simulation. It holds to the same contract as the SQL adapter.
 import type { SegmentRow } from "../segment/rows.ts";
+import type { BlockTail, CatalogueBlock, TimeRange } from "../store/catalogue.ts";
+import type { ShardJob } from "../store/rpc.ts";
 import { must } from "../util/assert.ts";
-import type { BlockTail, CatalogueBlock, HeadRow, ShardStorage } from "./storage.ts";
+import type {
+  CatalogueChange,
+  FilterGroup,
+  FilterRow,
+  HeadRow,
+  LookupTail,
+  RetiredObject,
+  ShardStorage,
+} from "./storage.ts";
+import { retentionStart } from "./storage.ts";
 
 /** Keeps everything, so that a Shard built anew on the same instance is one after an eviction. */
 export class MemoryShardStorage implements ShardStorage {
-  readonly #segments = new Map<number, Map<number, SegmentRow>>();
-  readonly #blocks = new Map<number, { block: CatalogueBlock; tail: BlockTail }>();
+  #segments = new Map<number, Map<number, SegmentRow>>();
+  #young = new Map<number, { block: CatalogueBlock; tail: BlockTail }>();
+  #indexed = new Map<number, { block: CatalogueBlock; tail: LookupTail }>();
+  #groups = new Map<number, FilterGroup>();
+  /** By slot, then bucket. */
+  #rows = new Map<number, readonly Uint8Array[]>();
+  #retired = new Map<number, RetiredObject>();
+  #settings = new Map<string, string>();
+  #job: ShardJob | undefined;
+  #lastId = 0;
   #rowsWritten = 0;
   #alarm: number | null = null;
+
+  /** One that goes its own way from here, with rows counted anew. */
+  copy(): MemoryShardStorage {
+    const copy = new MemoryShardStorage();
+    copy.#segments = new Map([...this.#segments].map(([epoch, rows]) => [epoch, new Map(rows)]));
+    copy.#young = new Map(this.#young);
+    copy.#indexed = new Map(this.#indexed);
+    copy.#groups = new Map(this.#groups);
+    copy.#rows = new Map(this.#rows);
+    copy.#retired = new Map(this.#retired);
+    copy.#settings = new Map(this.#settings);
+    copy.#job = this.#job;
+    copy.#lastId = this.#lastId;
+    copy.#alarm = this.#alarm;
+    return copy;
+  }
 
   epochs(): number[] {
     return [...this.#segments.keys()].sort((a, b) => a - b);
@@ -39,25 +74,132 @@ export class MemoryShardStorage implements ShardStorage {
   }
 
   commitBlock(epoch: number, block: CatalogueBlock, tail: BlockTail): void {
-    this.#blocks.set(block.id, { block, tail: copyOf(tail) });
+    this.#addYoung(block, tail);
     this.#segments.delete(epoch);
-    this.#rowsWritten++;
   }
 
-  blocks(): CatalogueBlock[] {
-    return [...this.#blocks.values()].map(({ block }) => block).sort((a, b) => a.id - b.id);
+  change(change: CatalogueChange): void {
+    // Whatever would throw comes first: all or nothing.
+    const indexed = (change.rows?.blocks ?? []).map((id) => ({
+      block: must(this.block(id), `block ${id} is in the catalogue`),
+      tail: this.lookupTail(id),
+    }));
+    for (const id of change.remove ?? []) this.#remove(id);
+    for (const { block, tail } of change.add ?? []) this.#addYoung(block, tail);
+    for (const group of change.groups ?? []) this.#putGroup(group);
+    if (change.rows !== undefined) {
+      this.#rows.set(
+        change.rows.slot,
+        change.rows.filters.map((filter) => new Uint8Array(filter)),
+      );
+      this.#rowsWritten += change.rows.filters.length;
+    }
+    for (const { block, tail } of indexed) {
+      this.#remove(block.id);
+      this.#indexed.set(block.id, { block, tail });
+      this.#rowsWritten += 2;
+    }
+    for (const object of change.retire ?? []) {
+      this.#retired.set(object.id, object);
+      this.#rowsWritten++;
+    }
+    for (const id of change.forget ?? []) if (this.#retired.delete(id)) this.#rowsWritten++;
+    if (change.job !== undefined) {
+      this.#rowsWritten++;
+      this.#job = change.job ?? undefined;
+    }
+    for (const [name, value] of Object.entries(change.settings ?? {})) {
+      this.#rowsWritten++;
+      if (value === null) this.#settings.delete(name);
+      else this.#settings.set(name, value);
+    }
+    this.#lastId = this.lastId();
   }
 
-  lastBlockId(): number {
-    return Math.max(0, ...this.#blocks.keys());
+  youngBlocks(): CatalogueBlock[] {
+    return this.#sorted([...this.#young.values()]);
   }
 
-  blockTail(id: number): BlockTail {
-    return copyOf(must(this.#blocks.get(id), `block ${id} is in the catalogue`).tail);
+  block(id: number): CatalogueBlock | undefined {
+    return (this.#young.get(id) ?? this.#indexed.get(id))?.block;
+  }
+
+  blocksBetween({ startSeconds = -Infinity, endSeconds = Infinity }: TimeRange): CatalogueBlock[] {
+    return this.#all().filter(
+      ({ minStartSeconds, maxEndSeconds }) => maxEndSeconds >= startSeconds && minStartSeconds <= endSeconds,
+    );
+  }
+
+  blocksEndedBefore(ms: number, limit: number): CatalogueBlock[] {
+    return this.#all()
+      .filter((block) => retentionStart(block) < ms)
+      .slice(0, limit);
+  }
+
+  firstEnd(): number | undefined {
+    const ends = this.#all().map(retentionStart);
+    return ends.length === 0 ? undefined : Math.min(...ends);
+  }
+
+  filter(id: number): Uint8Array {
+    return new Uint8Array(must(this.#young.get(id), `block ${id} is young`).tail.filter);
+  }
+
+  lookupTail(id: number): LookupTail {
+    const { tail } = must(this.#young.get(id) ?? this.#indexed.get(id), `block ${id} is in the catalogue`);
+    return { traceIndex: new Uint8Array(tail.traceIndex), resources: new Uint8Array(tail.resources) };
+  }
+
+  filterGroups(): FilterGroup[] {
+    return [...this.#groups.values()].sort((a, b) => a.slot - b.slot);
+  }
+
+  *filterRows(bucket: number): Generator<FilterRow> {
+    for (const slot of [...this.#rows.keys()].sort((a, b) => a - b)) {
+      const filter = this.#rows.get(slot)?.[bucket];
+      if (filter !== undefined) yield { slot, filter: new Uint8Array(filter) };
+    }
+  }
+
+  job(): ShardJob | undefined {
+    return this.#job;
+  }
+
+  retiredBefore(ms: number, limit: number): RetiredObject[] {
+    return [...this.#retired.values()]
+      .filter(({ deleteAtMs }) => deleteAtMs <= ms)
+      .sort((a, b) => a.deleteAtMs - b.deleteAtMs || a.id - b.id)
+      .slice(0, limit);
+  }
+
+  firstRetired(): number | undefined {
+    return this.retiredBefore(Infinity, 1)[0]?.deleteAtMs;
+  }
+
+  isRetired(id: number): boolean {
+    return this.#retired.has(id);
+  }
+
+  setting(name: string): string | undefined {
+    return this.#settings.get(name);
+  }
+
+  lastId(): number {
+    return Math.max(
+      this.#lastId,
+      this.#job?.id ?? 0,
+      ...this.#young.keys(),
+      ...this.#indexed.keys(),
+      ...this.#retired.keys(),
+    );
   }
 
   rowsWritten(): number {
     return this.#rowsWritten;
+  }
+
+  rowsRead(): number {
+    return 0;
   }
 
   async sync(): Promise<void> {}
@@ -69,6 +211,47 @@ export class MemoryShardStorage implements ShardStorage {
 
   async getAlarm(): Promise<number | null> {
     return this.#alarm;
+  }
+
+  async deleteAll(): Promise<void> {
+    for (const map of [
+      this.#segments,
+      this.#young,
+      this.#indexed,
+      this.#groups,
+      this.#rows,
+      this.#retired,
+      this.#settings,
+    ]) {
+      map.clear();
+    }
+    this.#job = undefined;
+    this.#lastId = 0;
+    this.#alarm = null;
+  }
+
+  #addYoung(block: CatalogueBlock, tail: BlockTail): void {
+    this.#young.set(block.id, { block, tail: copyOf(tail) });
+    this.#rowsWritten++;
+  }
+
+  #remove(id: number): void {
+    if (this.#young.delete(id)) this.#rowsWritten++;
+    if (this.#indexed.delete(id)) this.#rowsWritten += 2;
+  }
+
+  #putGroup(group: FilterGroup): void {
+    this.#rowsWritten++;
+    if (group.members.every((member) => member === 0)) this.#groups.delete(group.slot);
+    else this.#groups.set(group.slot, group);
+  }
+
+  #all(): CatalogueBlock[] {
+    return this.#sorted([...this.#young.values(), ...this.#indexed.values()]);
+  }
+
+  #sorted(entries: readonly { readonly block: CatalogueBlock }[]): CatalogueBlock[] {
+    return entries.map(({ block }) => block).sort((a, b) => a.id - b.id);
   }
 
   #table(epoch: number): Map<number, SegmentRow> {

@@ -1,18 +1,32 @@
 // The state machine behind a TraceShard object: buffer, flush, catalogue. Everything outside comes through ports.
+import { PLAN_LIMITS, type PlanLimits } from "../compaction/plan.ts";
 import type { Limits } from "../model/limits.ts";
 import { decodeHead } from "../segment/frame.ts";
+import type { BlockTail, CatalogueBlock, TimeRange } from "../store/catalogue.ts";
 import type { ObjectStore } from "../store/object-store.ts";
-import type { AppendBatch, AppendResult, FindTraceReply, ShardStats, TickReport } from "../store/rpc.ts";
-import { exactBytes } from "../util/bytes.ts";
+import type {
+  AppendBatch,
+  AppendResult,
+  FindTraceReply,
+  JobReply,
+  ShardJob,
+  ShardSettings,
+  ShardStats,
+  TickReport,
+} from "../store/rpc.ts";
 import type { Clock } from "../util/clock.ts";
 import { AppError, messageOf } from "../util/errors.ts";
 import { Catalogue } from "./catalogue.ts";
+import { Destruction } from "./destruction.ts";
 import type { ParsedFrame } from "./epochs.ts";
 import { Epochs } from "./epochs.ts";
 import { findLive } from "./find-live.ts";
 import { flushEpoch } from "./flush.ts";
 import { GroupCommit } from "./group-commit.ts";
-import type { BlockTail, ShardStorage } from "./storage.ts";
+import { Jobs } from "./jobs.ts";
+import { Retention } from "./retention.ts";
+import { deleteRetired } from "./retired.ts";
+import type { ShardStorage } from "./storage.ts";
 
 export interface ShardPorts {
   readonly storage: ShardStorage;
@@ -21,6 +35,8 @@ export interface ShardPorts {
   /** Lets calls that wait run, then goes on. */
   readonly pause: () => Promise<void>;
   readonly sleep: (ms: number) => Promise<void>;
+  /** Makes the compactor ask for jobs, if it does not do so already. */
+  readonly wakeCompactor: () => Promise<void>;
 }
 
 export interface ShardIdentity {
@@ -38,10 +54,13 @@ const ALARM_LOST_MS = 60_000;
 // in an error. So a reader that vanished keeps no row of epochs from being flushed.
 const HOLD_MAX_MS = 60_000;
 const HOLD_POLL_MS = 250;
+const DESTROY_RETRY_MS = 60_000;
+
+const DELETED = "the tenant is being deleted";
 
 /**
  * Buffer, flush and catalogue of one shard. Not durable by itself: built anew from storage after each eviction.
- * The alarm is set once when an epoch opens and once when it is cut by size.
+ * The alarm is set once when an epoch opens and once when it is cut by size, and after a flush for what comes later.
  */
 export class Shard {
   readonly #identity: ShardIdentity;
@@ -49,25 +68,52 @@ export class Shard {
   readonly #ports: ShardPorts;
   readonly #epochs: Epochs;
   readonly #catalogue: Catalogue;
+  readonly #jobs: Jobs;
+  readonly #retention: Retention;
+  readonly #destruction: Destruction;
   readonly #commits: GroupCommit<ParsedFrame>;
   #alarmAt: number | null;
   #flushFailures = 0;
   #appends = 0;
+  #failedReads = 0;
+  /** When something other than a flush is to be done, in ms. */
+  #upkeepAt: number | undefined;
+  #lastTickMs: number;
   #ticking: Promise<unknown> = Promise.resolve();
 
   /** @param alarmAt the alarm that is set in storage, if any */
-  constructor(identity: ShardIdentity, limits: Limits, ports: ShardPorts, alarmAt: number | null) {
+  constructor(
+    identity: ShardIdentity,
+    limits: Limits,
+    ports: ShardPorts,
+    alarmAt: number | null,
+    plan: PlanLimits = PLAN_LIMITS,
+  ) {
+    const { storage, objects, clock } = ports;
     this.#identity = identity;
     this.#limits = limits;
     this.#ports = ports;
-    this.#epochs = new Epochs(ports.storage, limits, ports.clock.now());
-    this.#catalogue = new Catalogue(ports.storage);
+    this.#epochs = new Epochs(storage, limits, clock.now());
+    this.#catalogue = new Catalogue(storage, limits.catalogueCacheBytes);
+    this.#jobs = new Jobs({
+      ...identity,
+      storage,
+      catalogue: this.#catalogue,
+      epochs: this.#epochs,
+      limits,
+      plan,
+    });
+    this.#retention = new Retention(storage, this.#catalogue, limits);
+    this.#destruction = new Destruction({ ...identity, storage, objects, limits });
     this.#commits = new GroupCommit({
       maxGroupBytes: limits.maxRowBytes,
       gather: ports.pause,
       commit: (frames) => this.#commit(frames),
     });
+    this.#lastTickMs = clock.now();
     this.#alarmAt = alarmAt;
+    // What there is to do the first tick finds out: for a shard that was asked only, that would be wasted.
+    if (alarmAt === null && storage.lastId() > 0) this.#upkeepAt = this.#lastTickMs;
     this.#arm();
   }
 
@@ -77,6 +123,7 @@ export class Shard {
     if (parsed.bodyLength !== batch.body.length) {
       throw new AppError("internal", `frame has ${batch.body.length} of ${parsed.bodyLength} bytes`);
     }
+    if (this.#destruction.hasBegun) return { ok: false, kind: "not_found", message: DELETED };
     const refusal = this.#refusal(batch.head.length + batch.body.length, parsed.rawLength);
     if (refusal !== undefined) return refusal;
     const frame: ParsedFrame = { head: batch.head, body: batch.body, parsed };
@@ -91,16 +138,23 @@ export class Shard {
   }
 
   /** Live spans and block references of one moment. @param traceId 16 bytes */
-  findTrace(traceId: Uint8Array): FindTraceReply {
+  findTrace(traceId: Uint8Array, range: TimeRange = {}): FindTraceReply {
+    if (this.#destruction.hasBegun) return { live: new Uint8Array(0), blocks: [] };
     const live = findLive(this.#epochs, traceId, this.#limits.maxLiveReplyBytes);
-    return { live, blocks: this.#catalogue.find(traceId) };
+    return { live, blocks: this.#catalogue.find(traceId, range) };
   }
 
-  /** Flushes every epoch that is due at `nowMs`. Never throws for a failed flush: the alarm is set again. */
+  /** See TraceShardRpc, as for all that follow. */
+  blocksBetween(range: TimeRange): CatalogueBlock[] {
+    return this.#destruction.hasBegun ? [] : this.#ports.storage.blocksBetween(range);
+  }
+
+  /**
+   * Flushes every epoch that is due at `nowMs`, and does what else is due. Never throws for what failed: the alarm is set
+   * again.
+   */
   async tick(nowMs: number): Promise<TickReport> {
-    const ran = this.#ticking.then(() => this.#tick(nowMs));
-    this.#ticking = ran.catch(() => undefined);
-    return ran;
+    return this.#inTurn(() => this.#tick(nowMs));
   }
 
   stats(): ShardStats {
@@ -110,8 +164,98 @@ export class Shard {
       epochs: this.#epochs.count,
       blocks: this.#catalogue.count,
       rowsWritten: this.#ports.storage.rowsWritten(),
+      rowsRead: this.#ports.storage.rowsRead(),
       appends: this.#appends,
+      failedReads: this.#failedReads,
     };
+  }
+
+  noteFailedReads(count: number): void {
+    this.#failedReads += count;
+  }
+
+  configure({ retentionMs }: ShardSettings): Promise<void> {
+    this.#retention.configure(retentionMs);
+    return this.#changed();
+  }
+
+  async nextJob(nowMs: number): Promise<ShardJob | undefined> {
+    if (this.#destruction.hasBegun) return undefined;
+    const job = this.#jobs.next(nowMs);
+    await this.#changed();
+    return job;
+  }
+
+  commitMerge(id: number, output: CatalogueBlock, tail: BlockTail): Promise<JobReply> {
+    return this.#reply((nowMs) => this.#jobs.commitMerge(id, output, tail, nowMs));
+  }
+
+  commitIndex(id: number, filters: readonly Uint8Array[]): Promise<JobReply> {
+    return this.#reply((nowMs) => this.#jobs.commitIndex(id, filters, nowMs));
+  }
+
+  commitSweep(id: number): Promise<JobReply> {
+    return this.#reply(() => this.#jobs.commitSweep(id));
+  }
+
+  async giveUp(id: number, message: string, culprits?: readonly number[]): Promise<void> {
+    if (this.#destruction.hasBegun) return;
+    this.#jobs.giveUp(id, message, culprits, this.#ports.clock.now());
+    await this.#changed();
+  }
+
+  isKnown(keys: readonly string[]): boolean[] {
+    return this.#jobs.isKnown(keys);
+  }
+
+  async adopt(block: CatalogueBlock, tail: BlockTail): Promise<boolean> {
+    if (this.#destruction.hasBegun || !this.#jobs.adopt(block, tail)) return false;
+    this.#retention.note(block);
+    await this.#changed();
+    return true;
+  }
+
+  /** Whether everything is deleted, tables too: this instance can do nothing any more. */
+  get isGone(): boolean {
+    return this.#destruction.isDone;
+  }
+
+  async destroy(nowMs: number): Promise<{ readonly done: boolean }> {
+    this.#destruction.begin(nowMs);
+    return this.#inTurn(async () => {
+      try {
+        await this.#destroyStep(nowMs);
+      } finally {
+        this.#arm();
+      }
+      return { done: this.isGone };
+    });
+  }
+
+  async #destroyStep(nowMs: number): Promise<void> {
+    this.#upkeepAt = nowMs + DESTROY_RETRY_MS;
+    this.#upkeepAt = await this.#destruction.step(nowMs);
+  }
+
+  /** Ticks and the like follow each other. */
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const ran = this.#ticking.then(run);
+    this.#ticking = ran.catch(() => undefined);
+    return ran;
+  }
+
+  /** Makes a change of the catalogue durable, and sees to what follows from it. */
+  #changed(): Promise<void> {
+    this.#planUpkeep(this.#ports.clock.now());
+    this.#arm();
+    return this.#ports.storage.sync();
+  }
+
+  async #reply(commit: (nowMs: number) => JobReply): Promise<JobReply> {
+    if (this.#destruction.hasBegun) return { ok: false, message: DELETED };
+    const reply = commit(this.#ports.clock.now());
+    await this.#changed();
+    return reply;
   }
 
   #refusal(bytes: number, rawBytes: number): AppendResult | undefined {
@@ -130,23 +274,33 @@ export class Shard {
   }
 
   async #commit(frames: readonly ParsedFrame[]): Promise<void> {
+    if (this.#destruction.hasBegun) throw new AppError("not_found", DELETED);
     this.#epochs.append(frames, this.#ports.clock.now());
     this.#arm();
     await this.#ports.storage.sync();
   }
 
   /**
-   * Sets the alarm for the next due epoch, after failed flushes with back-off. One that is set and earlier is left: it
-   * finds nothing due. The runtime drops an alarm after six failures of its own; ours goes on for as long as there is
-   * data.
+   * Sets the alarm for what is next, after failed flushes with back-off. One that is set and earlier is left: it finds
+   * nothing due. The runtime drops an alarm after six failures of its own; ours goes on for as long as there is data.
    */
   #arm(): void {
     const now = this.#ports.clock.now();
-    const due = this.#epochs.nextDue(now);
-    if (due === undefined) return;
-    const at = Math.max(due, now + this.#backoffMs());
+    const at = this.#nextAlarm(now);
+    if (at === undefined) return;
     const isSet = this.#alarmAt !== null && this.#alarmAt <= at && this.#alarmAt > now - ALARM_LOST_MS;
     if (!isSet) this.#setAlarm(at);
+  }
+
+  #nextAlarm(now: number): number | undefined {
+    if (this.#destruction.hasBegun)
+      return this.#upkeepAt === undefined ? undefined : Math.max(this.#upkeepAt, now);
+    const due = this.#epochs.nextDue(now);
+    const flushAt = due === undefined ? undefined : Math.max(due, now + this.#backoffMs());
+    if (this.#upkeepAt === undefined) return flushAt;
+    // What is no flush can wait: for one, or for the hour.
+    const idleAt = Math.max(this.#upkeepAt, Math.min(this.#lastTickMs, now) + this.#limits.idleAlarmMs);
+    return flushAt === undefined ? idleAt : Math.min(flushAt, idleAt);
   }
 
   #backoffMs(): number {
@@ -161,10 +315,11 @@ export class Shard {
 
   async #tick(nowMs: number): Promise<TickReport> {
     this.#alarmAt = null;
+    this.#lastTickMs = this.#ports.clock.now();
     let flushedBlocks = 0;
     let flushedSpans = 0;
     let error: string | undefined;
-    for (const epoch of this.#epochs.due(nowMs)) {
+    for (const epoch of this.#destruction.hasBegun ? [] : this.#epochs.due(nowMs)) {
       const spans = this.#epochs.spanCountOf(epoch);
       try {
         await this.#flush(epoch);
@@ -175,8 +330,38 @@ export class Shard {
       }
     }
     this.#flushFailures = error === undefined ? 0 : this.#flushFailures + 1;
+    try {
+      await this.#upkeep(nowMs);
+    } catch (failure) {
+      error ??= messageOf(failure);
+    }
     this.#arm();
     return { flushedBlocks, flushedSpans, ...(error === undefined ? {} : { error }) };
+  }
+
+  /** All that is no flush. What fails is due again with the next tick. */
+  async #upkeep(nowMs: number): Promise<void> {
+    const { objects, pause, storage, wakeCompactor } = this.#ports;
+    if (this.#destruction.hasBegun) {
+      await this.#destroyStep(nowMs);
+      return;
+    }
+    this.#upkeepAt = nowMs;
+    await this.#retention.expire(nowMs, pause);
+    // An object is deleted only when it is certain that the catalogue does not know it any more.
+    await storage.sync();
+    await deleteRetired({ storage, catalogue: this.#catalogue, epochs: this.#epochs, objects }, nowMs);
+    const jobsAt = this.#planUpkeep(nowMs);
+    if (jobsAt !== undefined && jobsAt <= nowMs) await wakeCompactor();
+  }
+
+  /** @returns when there is a job, in ms */
+  #planUpkeep(nowMs: number): number | undefined {
+    const jobsAt = this.#jobs.dueAt(nowMs);
+    const times = [jobsAt, this.#retention.dueAt, this.#ports.storage.firstRetired()];
+    const next = Math.min(...times.map((time) => time ?? Infinity));
+    this.#upkeepAt = next === Infinity ? undefined : next;
+    return jobsAt;
   }
 
   async #flush(epoch: number): Promise<void> {
@@ -191,18 +376,9 @@ export class Shard {
       await sleep(HOLD_POLL_MS);
       this.#epochs.noteWait(epoch, HOLD_POLL_MS);
     }
-    storage.commitBlock(epoch, block, tail);
-    this.#catalogue.add(block, exactTail(tail));
+    this.#catalogue.commitEpoch(epoch, block, tail);
+    this.#retention.note(block);
     this.#epochs.forget(epoch);
     await storage.sync();
   }
-}
-
-/** Copies without the writer's larger buffers behind them, since the catalogue keeps them in memory. */
-function exactTail(tail: BlockTail): BlockTail {
-  return {
-    filter: exactBytes(tail.filter),
-    traceIndex: exactBytes(tail.traceIndex),
-    resources: exactBytes(tail.resources),
-  };
 }

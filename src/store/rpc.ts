@@ -55,7 +55,9 @@ export interface ShardStats {
   readonly liveBytes: number;
   readonly epochs: number;
   readonly blocks: number;
+  /** Since the object was opened, as billed. */
   readonly rowsWritten: number;
+  readonly rowsRead: number;
   readonly appends: number;
   /** Blocks that a lookup could not read since the object was opened: missing, changed, damaged or out of reach. */
   readonly failedReads: number;
@@ -97,14 +99,16 @@ export interface IndexJob {
 }
 
 /**
- * Delete what nobody knows: of the objects under `prefixes` those whose id (store/keys.ts) is less than `beforeId` and for
- * which `isKnown` is false. Such a key never comes into use again.
+ * Delete what nobody knows: of the objects under `prefixes` those whose id (store/keys.ts) is between `afterId` and
+ * `beforeId`, and for which `isKnown` is false. Such a key never comes into use again. Earlier ids are not this catalogue's:
+ * it may have been lost, and be waiting for its rebuild.
  */
 export interface SweepJob {
   readonly kind: "sweep";
   readonly id: number;
   /** One for each date of the shard. */
   readonly prefixes: readonly string[];
+  readonly afterId: number;
   readonly beforeId: number;
 }
 

@@ -5,8 +5,18 @@
 // durable ones and any number of those that come next. Nothing leaves the object before (output gate) is not assumed:
 // the model is harsher than the platform there.
 import { MemoryShardStorage } from "../../src/shard/memory-storage.ts";
-import type { BlockTail, CatalogueBlock, HeadRow, ShardStorage } from "../../src/shard/storage.ts";
+import type {
+  CatalogueChange,
+  FilterGroup,
+  FilterRow,
+  HeadRow,
+  LookupTail,
+  RetiredObject,
+  ShardStorage,
+} from "../../src/shard/storage.ts";
 import type { SegmentRow } from "../../src/segment/rows.ts";
+import type { BlockTail, CatalogueBlock, TimeRange } from "../../src/store/catalogue.ts";
+import type { ShardJob } from "../../src/store/rpc.ts";
 import type { Random } from "../support/random.ts";
 
 type Write = (storage: ShardStorage) => void;
@@ -16,19 +26,6 @@ export interface StorageHooks {
   readonly fault: (call: "append" | "commit" | "read") => void;
   /** Resolves when the device has written; rejects when it cannot. */
   readonly device: () => Promise<void>;
-}
-
-function copyOf(storage: ShardStorage): MemoryShardStorage {
-  const copy = new MemoryShardStorage();
-  // Blocks first: committing one drops the epoch of its id.
-  for (const block of storage.blocks()) copy.commitBlock(block.id, block, storage.blockTail(block.id));
-  for (const epoch of storage.epochs()) {
-    const heads = [...storage.heads(epoch)].sort((a, b) => a.row - b.row);
-    const bodies = [...storage.bodies(epoch, 1)];
-    const rows = heads.map(({ head }, i): SegmentRow => ({ head, body: bodies[i]! }));
-    copy.appendRows(epoch, 1, rows, true);
-  }
-  return copy;
 }
 
 export class SimStorage implements ShardStorage {
@@ -73,7 +70,7 @@ export class SimStorage implements ShardStorage {
     this.#settle(kept);
     this.#units = [];
     this.#unitIsOpen = false;
-    this.#current = copyOf(this.#durable);
+    this.#current = this.#durable.copy();
     this.#alarm = this.#durableAlarm;
     return lost;
   }
@@ -114,6 +111,17 @@ export class SimStorage implements ShardStorage {
     this.#write((storage) => storage.commitBlock(epoch, block, tail));
   }
 
+  change(change: CatalogueChange): void {
+    this.#hooks.fault("commit");
+    this.#write((storage) => storage.change(change));
+  }
+
+  async deleteAll(): Promise<void> {
+    this.#write((storage) => void storage.deleteAll());
+    this.setAlarm(null);
+    await this.sync();
+  }
+
   setAlarm(atMs: number | null): void {
     this.#alarm = atMs;
     const write = (): void => {
@@ -147,19 +155,71 @@ export class SimStorage implements ShardStorage {
     return this.#current.bodies(epoch, row);
   }
 
-  blocks(): CatalogueBlock[] {
-    return this.#current.blocks();
+  youngBlocks(): CatalogueBlock[] {
+    return this.#current.youngBlocks();
   }
 
-  lastBlockId(): number {
-    return this.#current.lastBlockId();
+  block(id: number): CatalogueBlock | undefined {
+    return this.#current.block(id);
   }
 
-  blockTail(id: number): BlockTail {
-    return this.#current.blockTail(id);
+  blocksBetween(range: TimeRange): CatalogueBlock[] {
+    return this.#current.blocksBetween(range);
+  }
+
+  blocksEndedBefore(ms: number, limit: number): CatalogueBlock[] {
+    return this.#current.blocksEndedBefore(ms, limit);
+  }
+
+  firstEnd(): number | undefined {
+    return this.#current.firstEnd();
+  }
+
+  filter(id: number): Uint8Array {
+    return this.#current.filter(id);
+  }
+
+  lookupTail(id: number): LookupTail {
+    return this.#current.lookupTail(id);
+  }
+
+  filterGroups(): FilterGroup[] {
+    return this.#current.filterGroups();
+  }
+
+  filterRows(bucket: number): Iterable<FilterRow> {
+    return this.#current.filterRows(bucket);
+  }
+
+  job(): ShardJob | undefined {
+    return this.#current.job();
+  }
+
+  retiredBefore(ms: number, limit: number): RetiredObject[] {
+    return this.#current.retiredBefore(ms, limit);
+  }
+
+  firstRetired(): number | undefined {
+    return this.#current.firstRetired();
+  }
+
+  isRetired(id: number): boolean {
+    return this.#current.isRetired(id);
+  }
+
+  setting(name: string): string | undefined {
+    return this.#current.setting(name);
+  }
+
+  lastId(): number {
+    return this.#current.lastId();
   }
 
   rowsWritten(): number {
     return this.#current.rowsWritten();
+  }
+
+  rowsRead(): number {
+    return this.#current.rowsRead();
   }
 }

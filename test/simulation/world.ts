@@ -26,6 +26,8 @@ export const SIM_LIMITS: Limits = {
   flushBytes: 4000,
   flushAgeMs: 20_000,
   maxLiveReplyBytes: 1500,
+  // Longer than the clock may jump.
+  blockRetentionMs: 10 * 366 * 86_400_000,
 };
 
 /** The longest that a shard backs off, or waits for a reader. */
@@ -155,6 +157,8 @@ export class World {
         clock: { now: () => this.scheduler.wallMs },
         pause: () => this.scheduler.wait("pause", { owner }),
         sleep: (ms) => this.scheduler.wait("sleep", { owner, delayMs: ms }),
+        // Without a compactor in the simulation so far.
+        wakeCompactor: async () => undefined,
       };
       return new Shard(IDENTITY, SIM_LIMITS, ports, this.storage.alarm);
     });
@@ -433,7 +437,7 @@ export class World {
 
   /** The wall clock jumps back to the very moment at which an epoch was opened. */
   jumpToEpoch(random: Random): string {
-    const ids = this.storage.blocks().map(({ id }) => id);
+    const ids = this.storage.youngBlocks().map(({ id }) => id);
     const earlier = ids.filter((id) => id < this.scheduler.wallMs);
     return earlier.length === 0
       ? "no block"
@@ -574,7 +578,7 @@ export class World {
     for await (const { key, etag, byteLength } of this.store.stored.list(""))
       objects.push({ key, etag, byteLength });
     const blocks = this.storage
-      .blocks()
+      .youngBlocks()
       .map(({ key, etag, byteLength }) => ({ key, etag, byteLength }))
       .sort((a, b) => (a.key < b.key ? -1 : 1));
     if (JSON.stringify(objects) !== JSON.stringify(blocks)) {
