@@ -1,3 +1,4 @@
 // The classes named in wrangler.toml.
 export { Compactor } from "./compactor.ts";
+export { Tenant } from "./tenant.ts";
 export { TraceShard } from "./trace-shard.ts";

@@ -1,4 +1,5 @@
 // The schema migrations of each Durable Object class, oldest first.
+import tenant0001 from "./tenant/0001_shard_map.sql";
 import traceShard0001 from "./trace-shard/0001_catalogue.sql";
 import traceShard0002 from "./trace-shard/0002_filter_groups.sql";
 
@@ -11,3 +12,5 @@ export const TRACE_SHARD_MIGRATIONS: readonly Migration[] = [
   { id: 1, sql: traceShard0001 },
   { id: 2, sql: traceShard0002 },
 ];
+
+export const TENANT_MIGRATIONS: readonly Migration[] = [{ id: 1, sql: tenant0001 }];

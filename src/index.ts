@@ -1,4 +1,5 @@
 // Composition root: the Worker's entry and its Durable Object classes.
+import { waitUntil } from "cloudflare:workers";
 import type { Hono } from "hono";
 import { createApp } from "./http/app.ts";
 import { errorResponse } from "./http/errors.ts";
@@ -6,21 +7,32 @@ import { readConfig } from "./model/config.ts";
 import type { Bindings } from "./store/bindings.ts";
 import { shardName } from "./store/keys.ts";
 import { objectStoreFor } from "./store/object-store-for.ts";
+import { ShardMapCache } from "./tenant/shard-map-cache.ts";
+import { TenantShards } from "./tenant/tenant-shards.ts";
 import { systemClock } from "./util/clock.ts";
 
-export { Compactor, TraceShard } from "../durable-objects/index.ts";
+export { Compactor, Tenant, TraceShard } from "../durable-objects/index.ts";
 
 // One app for the life of the isolate: its bindings never change, and routes cost more to build than to run.
 let app: Hono | undefined;
 
 function appFor(bindings: Bindings): Hono {
   const { limits, corsAllowedOrigins } = readConfig(bindings);
+  const maps = new ShardMapCache(limits, {
+    fetch: (tenant) => bindings.TENANT.getByName(tenant).view(),
+    clock: systemClock,
+    keepAlive: waitUntil,
+  });
   return createApp({
     limits,
     corsAllowedOrigins,
     clock: systemClock,
     objects: objectStoreFor(bindings),
-    shardOf: (tenant) => bindings.TRACE_SHARD.getByName(shardName(tenant, 0)),
+    shards: new TenantShards(limits, {
+      maps,
+      clock: systemClock,
+      shardOf: (tenant, index) => bindings.TRACE_SHARD.getByName(shardName(tenant, index)),
+    }),
   });
 }
 

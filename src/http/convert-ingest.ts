@@ -29,8 +29,8 @@ export async function convertAndIngest(
     const codec = codecOf(request.headers.get("content-encoding"));
     const body = decompress(codec, await readBody(request, limits), limits.maxBodyBytes);
     const { traces, refusedSpans, firstRefusal } = convert(body);
-    const shard = deps.shardOf(SINGLE_TENANT, 0);
-    const { acceptedSpans, rejected } = await ingestConverted(shard, traces, limits);
+    const shards = await deps.shards.forWriting(SINGLE_TENANT);
+    const { acceptedSpans, rejected } = await ingestConverted(shards, traces, limits);
     const refused = refusedSpans + rejectedCount(rejected);
     if (refused > 0) {
       const reason = firstRefusal ?? describeRejected(rejected);

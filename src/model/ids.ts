@@ -8,6 +8,32 @@ export const SPAN_ID_BYTES = 8;
 /** Tempo's name for the only tenant of an installation without tenancy. */
 export const SINGLE_TENANT = "single-tenant";
 
+/** Tempo's bound, in bytes, on what tenants may be called. */
+const MAX_TENANT_BYTES = 150;
+
+/**
+ * A tenant id as Tempo takes it: 1 to 150 letters, digits and `! - _ . * ' ( )`, not `.` or `..`. So it is safe in an
+ * object key, in an object's name and in a path.
+ * @returns `text`
+ * @throws AppError `invalid_argument`
+ */
+export function parseTenantId(text: string): string {
+  if (text === "") throw new AppError("invalid_argument", "tenant id is empty");
+  // Longer texts are not looked at; those within it are ASCII when they pass, so characters are bytes.
+  if (text.length > MAX_TENANT_BYTES) {
+    throw new AppError("invalid_argument", `tenant id is longer than ${MAX_TENANT_BYTES} bytes`);
+  }
+  const bad = Array.from(text).find((char) => !/^[A-Za-z0-9!\-_.*'()]$/.test(char));
+  if (bad !== undefined) {
+    throw new AppError(
+      "invalid_argument",
+      `tenant id holds the unsupported character ${JSON.stringify(bad)}`,
+    );
+  }
+  if (text === "." || text === "..") throw new AppError("invalid_argument", 'tenant id is "." or ".."');
+  return text;
+}
+
 /** Text of a single character as Go's %q prints a rune that it refuses. */
 function quoted(char: string): string {
   return `'${char}'`;

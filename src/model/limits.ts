@@ -56,6 +56,25 @@ export interface Limits {
   readonly idleAlarmMs: number;
   /** Bytes of the young blocks' filters, and of as many parts of others, that a shard keeps in memory. */
   readonly catalogueCacheBytes: number;
+  /** Bytes of a batch's parts for several shards, resources repeated in each; more is 413. */
+  readonly maxSplitBytes: number;
+  /** Milliseconds that a Worker uses a tenant's shard map before it asks for it again. */
+  readonly shardMapTtlMs: number;
+  readonly growth: GrowthLimits;
+}
+
+/** When a tenant gets more shards. */
+export interface GrowthLimits {
+  /** A shard is too busy when it has more appends a second, */
+  readonly appendsPerSecond: number;
+  /** or more inflated bytes a second, */
+  readonly rawBytesPerSecond: number;
+  /** in each minute of this many milliseconds. */
+  readonly sustainedMs: number;
+  /** Milliseconds from the time a count takes effect to the next doubling. */
+  readonly coolDownMs: number;
+  /** Shards of a tenant at most, a power of 2. */
+  readonly maxShards: number;
 }
 
 export const DEFAULT_LIMITS: Limits = {
@@ -78,6 +97,15 @@ export const DEFAULT_LIMITS: Limits = {
   maxFalseGets: 0.05,
   idleAlarmMs: 3_600_000,
   catalogueCacheBytes: 16 * MIB,
+  maxSplitBytes: 128 * MIB,
+  shardMapTtlMs: 30_000,
+  growth: {
+    appendsPerSecond: 200,
+    rawBytesPerSecond: 10_000_000,
+    sustainedMs: 5 * 60_000,
+    coolDownMs: 10 * 60_000,
+    maxShards: 64,
+  },
 };
 
 assert(DEFAULT_LIMITS.maxRowBytes < PLATFORM.rowBytes, "a row fits the platform's row");

@@ -9,3 +9,8 @@ export function logError(message: string, fields: Readonly<Record<string, string
 export function logWarning(message: string, fields: Readonly<Record<string, string | number>> = {}): void {
   console.warn(JSON.stringify({ level: "warning", message, ...fields }));
 }
+
+/** Tells the operator of something rare that is as it should be. */
+export function logInfo(message: string, fields: Readonly<Record<string, string | number>> = {}): void {
+  console.log(JSON.stringify({ level: "info", message, ...fields }));
+}

@@ -147,7 +147,11 @@ async function answer(folder: string, [source, encoding, version]: readonly stri
   const { reply, objects } = sourcesOf(folder, source ?? "", manifest);
   const start = performance.now();
   const found = await findTrace(
-    { limits: DEFAULT_LIMITS, objects, shard: { findTrace: async () => reply } },
+    {
+      limits: DEFAULT_LIMITS,
+      objects,
+      shards: [{ index: 0, shard: { findTrace: async () => reply, noteFailedReads: async () => {} } }],
+    },
     {
       traceId: new Uint8Array(Buffer.from(manifest.traceId, "base64")),
       mode: "all",

@@ -2,10 +2,10 @@
 import { readTracePages } from "../../src/block/read-trace.ts";
 import { parseTraceId } from "../../src/model/ids.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../src/model/limits.ts";
-import { findTrace, type FoundTrace } from "../../src/query/find-trace.ts";
+import { findTrace, type FindTraceDeps, type FoundTrace } from "../../src/query/find-trace.ts";
 import { traceBody } from "../../src/query/trace-body.ts";
 import { Shard, type ShardPorts } from "../../src/shard/shard.ts";
-import type { FindTraceReply } from "../../src/store/rpc.ts";
+import type { FindTraceReply, TraceShardRpc } from "../../src/store/rpc.ts";
 import type { Random } from "../support/random.ts";
 import { type Batch, Batches } from "./batches.ts";
 import { Model, Violation } from "./model.ts";
@@ -355,11 +355,17 @@ export class World {
 
   #find(
     traceId: string,
-    deps: Pick<Parameters<typeof findTrace>[0], "objects" | "shard" | "readPages">,
+    {
+      shard,
+      ...deps
+    }: Pick<FindTraceDeps, "objects" | "readPages"> & {
+      readonly shard: Pick<TraceShardRpc, "findTrace">;
+    },
     signal?: AbortSignal,
   ): Promise<FoundTrace> {
+    const shards = [{ index: 0, shard: { ...shard, noteFailedReads: async () => {} } }];
     return findTrace(
-      { limits: SIM_LIMITS, ...deps },
+      { limits: SIM_LIMITS, shards, ...deps },
       { traceId: parseTraceId(traceId), mode: "all", startSeconds: 0, endSeconds: 0 },
       signal,
     );

@@ -8,8 +8,25 @@ import { TracesDataSchema } from "../../src/otlp/gen/opentelemetry/proto/trace/v
 import { decodeHead, openBody } from "../../src/segment/frame.ts";
 import { MemoryStore } from "../../src/store/memory-store.ts";
 import type { AppendBatch, AppendResult, TraceShardRpc } from "../../src/store/rpc.ts";
+import type { ShardDirectory } from "../../src/tenant/tenant-shards.ts";
 import type { NormalSpan } from "./normal-span.ts";
 import { normalizeTracesData } from "./normal-span.ts";
+
+/** A directory in which every tenant has the same one shard; a method that is not given finds or does nothing. */
+export function oneShard(
+  given: Partial<Pick<TraceShardRpc, "append" | "findTrace" | "noteFailedReads">>,
+): ShardDirectory {
+  const shard = {
+    append: async () => ({ ok: true }) as const,
+    findTrace: async () => ({ live: new Uint8Array(), blocks: [] }),
+    noteFailedReads: async () => {},
+    ...given,
+  };
+  return {
+    forWriting: async () => ({ count: 1, shard: () => shard }),
+    forReading: async () => [{ index: 0, shard }],
+  };
+}
 
 export const NOW_MS = 1_795_392_000_000;
 
@@ -19,21 +36,16 @@ export function makeServer(
   deps: Partial<AppDeps> = {},
 ) {
   const batches: AppendBatch[] = [];
-  const shard: TraceShardRpc = {
-    append: async (batch) => {
-      if (result instanceof Error) throw result;
-      batches.push(batch);
-      return result;
-    },
-    findTrace: async () => ({ live: new Uint8Array(), blocks: [] }),
-    tick: () => Promise.reject(new Error("unused")),
-    stats: () => Promise.reject(new Error("unused")),
+  const append: TraceShardRpc["append"] = async (batch) => {
+    if (result instanceof Error) throw result;
+    batches.push(batch);
+    return result;
   };
   const app = createApp({
     limits: { ...DEFAULT_LIMITS, ...overrides },
     clock: { now: () => NOW_MS },
     objects: new MemoryStore(),
-    shardOf: () => shard,
+    shards: oneShard({ append }),
     ...deps,
   });
   return {

@@ -7,6 +7,7 @@ import {
   TracesDataSchema,
 } from "../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
 import type { RangeReader, ReadPages } from "../../src/query/sources.ts";
+import type { TimeRange } from "../../src/store/catalogue.ts";
 import type { ByteRange, ObjectStore, StoredObject } from "../../src/store/object-store.ts";
 import type { BlockRef, FindTraceReply } from "../../src/store/rpc.ts";
 import { concatBytes } from "../../src/util/bytes.ts";
@@ -138,12 +139,19 @@ export class FakeStore implements RangeReader {
 /** A shard that knows what it is given, and counts. */
 export class FakeShard {
   calls: Uint8Array[] = [];
+  readonly asked: TimeRange[] = [];
+  failedReads = 0;
   live: FindTraceReply["live"] = new Uint8Array(0);
   readonly blocks: BlockRef[] = [];
 
-  async findTrace(traceId: Uint8Array): Promise<FindTraceReply> {
+  async findTrace(traceId: Uint8Array, range: TimeRange = {}): Promise<FindTraceReply> {
     this.calls.push(traceId);
+    this.asked.push(range);
     return { live: this.live, blocks: this.blocks };
+  }
+
+  async noteFailedReads(count: number): Promise<void> {
+    this.failedReads += count;
   }
 
   /** Stores a block of `pieces` and refers to it, with bytes around the range that nobody should see. */

@@ -81,8 +81,8 @@ async function call(request: Request, deps: AppDeps, isText: boolean): Promise<O
     const unary = readUnaryMessage(body, request.headers.get("grpc-encoding"));
     if (!unary.ok) return { status: unary.status };
     const { codec, bytes } = unary;
-    const shard = deps.shardOf(SINGLE_TENANT, 0);
-    const { acceptedSpans, rejected } = await ingestOtlp(shard, "protobuf", { codec, bytes }, deps.limits);
+    const shards = await deps.shards.forWriting(SINGLE_TENANT);
+    const { acceptedSpans, rejected } = await ingestOtlp(shards, "protobuf", { codec, bytes }, deps.limits);
     const rejectedSpans = rejectedCount(rejected);
     const ok = { code: GRPC.ok, message: "" };
     if (rejectedSpans === 0) return { message: encodeExportResponse("protobuf"), status: ok };

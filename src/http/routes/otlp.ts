@@ -48,9 +48,8 @@ async function exportTraces(request: Request, deps: AppDeps): Promise<Response> 
   try {
     const codec = codecOf(request.headers.get("content-encoding"));
     const bytes = await readBody(request, deps.limits);
-    // One shard a tenant: every trace hash leads to it.
-    const shard = deps.shardOf(SINGLE_TENANT, 0);
-    const { acceptedSpans, rejected } = await ingestOtlp(shard, format, { codec, bytes }, deps.limits);
+    const shards = await deps.shards.forWriting(SINGLE_TENANT);
+    const { acceptedSpans, rejected } = await ingestOtlp(shards, format, { codec, bytes }, deps.limits);
     const rejectedSpans = rejectedCount(rejected);
     if (rejectedSpans === 0) return answer(format, 200, encodeExportResponse(format));
     const message = describeRejected(rejected);

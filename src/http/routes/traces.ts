@@ -37,8 +37,12 @@ async function traceById(c: Context, deps: AppDeps, id: string, version: Version
       "filtering the spans of a trace by TraceQL (q) is not available yet",
     );
   }
-  const shard = deps.shardOf(SINGLE_TENANT, traceHash(traceId));
-  const found = await findTrace({ limits: deps.limits, objects: deps.objects, shard }, query, request.signal);
+  const shards = await deps.shards.forReading(SINGLE_TENANT, traceHash(traceId));
+  const found = await findTrace(
+    { limits: deps.limits, objects: deps.objects, shards },
+    query,
+    request.signal,
+  );
   for (const failure of found.failures) logError("part of a trace could not be read", { ...failure });
   const sources = { "rubato-sources": `live=${found.liveSpans}, blocks=${found.blocks}` };
   const refused = version === 1 ? refusal(found, sources) : undefined;

@@ -12,6 +12,7 @@ import { MemoryStore } from "../../../src/store/memory-store.ts";
 import type { AppendBatch, AppendResult, TraceShardRpc } from "../../../src/store/rpc.ts";
 import { systemClock } from "../../../src/util/clock.ts";
 import { concatBytes } from "../../../src/util/bytes.ts";
+import { oneShard } from "../../support/fake-shard.ts";
 import { makeGenerator } from "../../support/generator.ts";
 
 const PROTOBUF = "application/x-protobuf";
@@ -19,21 +20,16 @@ const JSON_TYPE = "application/json";
 
 function makeServer(result: AppendResult | Error = { ok: true }, overrides: Partial<Limits> = {}) {
   const batches: AppendBatch[] = [];
-  const shard: TraceShardRpc = {
-    append: async (batch) => {
-      if (result instanceof Error) throw result;
-      batches.push(batch);
-      return result;
-    },
-    findTrace: async () => ({ live: new Uint8Array(), blocks: [] }),
-    tick: () => Promise.reject(new Error("unused")),
-    stats: () => Promise.reject(new Error("unused")),
+  const append: TraceShardRpc["append"] = async (batch) => {
+    if (result instanceof Error) throw result;
+    batches.push(batch);
+    return result;
   };
   const app = createApp({
     limits: { ...DEFAULT_LIMITS, ...overrides },
     clock: systemClock,
     objects: new MemoryStore(),
-    shardOf: () => shard,
+    shards: oneShard({ append }),
   });
   const post = (body: BodyInit | null, headers: Record<string, string> = { "content-type": PROTOBUF }) =>
     app.request("/v1/traces", { method: "POST", headers, body, duplex: "half" } as RequestInit);

@@ -5,7 +5,6 @@ import { createApp } from "../../../src/http/app.ts";
 import { acceptsGzip } from "../../../src/http/compress.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/model/limits.ts";
 import { MemoryStore } from "../../../src/store/memory-store.ts";
-import type { TraceShardRpc } from "../../../src/store/rpc.ts";
 import { concatBytes } from "../../../src/util/bytes.ts";
 import { traceHash } from "../../../src/util/hash.ts";
 import { toHex } from "../../../src/util/hex.ts";
@@ -29,9 +28,12 @@ function setUp(live: Uint8Array = LIVE, limits: Partial<Limits> = {}): Setup {
     limits: { ...DEFAULT_LIMITS, ...limits },
     clock: { now: () => 0 },
     objects: new MemoryStore(),
-    shardOf: (tenant, hash) => {
-      asked.push([tenant, hash]);
-      return shard as unknown as TraceShardRpc;
+    shards: {
+      forWriting: () => Promise.reject(new Error("unused")),
+      forReading: async (tenant, hash) => {
+        asked.push([tenant, hash]);
+        return [{ index: 0, shard }];
+      },
     },
   });
   return {

@@ -33,7 +33,7 @@ function setUp(): Setup {
         {
           limits: { ...DEFAULT_LIMITS, ...limits },
           objects: store,
-          shard,
+          shards: [{ index: 0, shard }],
           readPages: fakeReadPages,
         },
         { traceId: TRACE_ID, mode: "all", startSeconds: 0, endSeconds: 0, ...query },
@@ -420,4 +420,108 @@ test("findTrace: when the client goes away, reading stops and everything is canc
   await expect(promise).rejects.toMatchObject({ kind: "unavailable", message: "context canceled" });
   expect(setup.store.gets.length).toBe(5);
   expect(setup.store.open).toBe(0);
+});
+
+describe("findTrace: several shards", () => {
+  interface Shards {
+    readonly store: FakeStore;
+    readonly shards: readonly FakeShard[];
+    find(query?: Partial<TraceQuery>, fails?: readonly number[]): Promise<FoundTrace>;
+  }
+
+  function setUpShards(count: number): Shards {
+    const store = new FakeStore();
+    const shards = Array.from({ length: count }, () => new FakeShard());
+    return {
+      store,
+      shards,
+      find: (query, fails = []) =>
+        findTrace(
+          {
+            limits: DEFAULT_LIMITS,
+            objects: store,
+            readPages: fakeReadPages,
+            shards: shards.map((shard, index) => ({
+              index: index * 10,
+              shard: fails.includes(index)
+                ? { findTrace: () => Promise.reject(new Error("lost")), noteFailedReads: async () => {} }
+                : shard,
+            })),
+          },
+          { traceId: TRACE_ID, mode: "all", startSeconds: 0, endSeconds: 0, ...query },
+        ),
+    };
+  }
+
+  test("each is asked once, with the times; live spans of all come first, then the blocks, in the order of the shards", async () => {
+    const { store, shards, find } = setUpShards(3);
+    for (const [i, shard] of shards.entries()) {
+      shard.live = batch("a", [span(i + 1)]);
+      await shard.addBlock(store, `block-${i}`, [batch("a", [span(i + 4)])]);
+    }
+    const found = await find({ startSeconds: 7, endSeconds: 9 });
+    expect(names(found)).toEqual(["s1", "s2", "s3", "s4", "s5", "s6"]);
+    expect([found.liveSpans, found.blocks, found.failures]).toEqual([3, 3, []]);
+    for (const shard of shards) expect(shard.asked).toEqual([{ startSeconds: 7, endSeconds: 9 }]);
+  });
+
+  test("a span that two shards have is there once: a client sent its batch again after the shards grew", async () => {
+    const { shards, find } = setUpShards(2);
+    for (const shard of shards) shard.live = batch("a", [span(1), span(2)]);
+    expect((await find()).trace.spanCount).toBe(2);
+  });
+
+  test("one that cannot be reached is a failure that is named; the others' spans are found", async () => {
+    const { store, shards, find } = setUpShards(3);
+    shards[2]!.live = batch("a", [span(1)]);
+    await shards[0]!.addBlock(store, "block", [batch("a", [span(2)])]);
+    const found = await find({}, [1]);
+    expect(found.trace.spanCount).toBe(2);
+    expect(found.failures).toEqual([
+      { source: "shard 10", kind: "unavailable", message: "shard is not reachable" },
+    ]);
+    expect(partialMessage(found)).toContain("could not read shard 10 (unavailable)");
+  });
+
+  test("when none can be reached the lookup fails", async () => {
+    await expect(setUpShards(2).find({}, [0, 1])).rejects.toMatchObject({ kind: "unavailable" });
+  });
+
+  test("streams of live spans are read one after another, and cancelled when no more is wanted", async () => {
+    const { shards, find } = setUpShards(3);
+    const states = shards.map((shard, i) => {
+      const state = { cancelled: false, pulled: 0 };
+      shard.live = liveStream(batch("a", [span(2 * i + 1), span(2 * i + 2)]), 10, state);
+      return state;
+    });
+    expect(names(await find())).toEqual(["s1", "s2", "s3", "s4", "s5", "s6"]);
+    expect(states.map(({ cancelled }) => cancelled)).toEqual([false, false, false]);
+    for (const [i, shard] of shards.entries()) shard.live = liveStream(batch("a", [span(i)]), 10, states[i]);
+    await find({ mode: "blocks" });
+    expect(states.map(({ cancelled }) => cancelled)).toEqual([true, true, true]);
+  });
+
+  test("live spans that break off are named by their shard, the next shard's are read", async () => {
+    const { shards, find } = setUpShards(2);
+    shards[0]!.live = liveStream(batch("a", [span(1)]).subarray(0, 20), 10);
+    shards[1]!.live = batch("a", [span(2)]);
+    const found = await find();
+    expect(found.failures.map(({ source, kind }) => [source, kind])).toEqual([
+      ["live spans of shard 0", "corrupt"],
+    ]);
+    expect(names(found)).toEqual(["s2"]);
+  });
+
+  test("each shard counts the blocks of its own that could not be read", async () => {
+    const { store, shards, find } = setUpShards(3);
+    for (const [i, shard] of shards.entries()) {
+      for (let n = 0; n <= i; n++) {
+        await shard.addBlock(store, `block-${i}-${n}`, [batch("a", [span(10 * i + n)])]);
+        if (i > 0) store.fail(`block-${i}-${n}`, "corrupt");
+      }
+    }
+    const found = await find();
+    expect(found.failures).toHaveLength(5);
+    expect(shards.map(({ failedReads }) => failedReads)).toEqual([0, 2, 3]);
+  });
 });

@@ -1,0 +1,60 @@
+// Tenant: what is set for one tenant. A thin shell: storage, alarm, calls.
+import { DurableObject } from "cloudflare:workers";
+import { readConfig } from "../src/model/config.ts";
+import type { Bindings } from "../src/store/bindings.ts";
+import { shardName } from "../src/store/keys.ts";
+import { objectStoreFor } from "../src/store/object-store-for.ts";
+import type { ShardLoad, TenantReply, TenantRpc, TenantView } from "../src/store/tenant-rpc.ts";
+import { Tenant as TenantState, type TenantPorts } from "../src/tenant/tenant.ts";
+import { must } from "../src/util/assert.ts";
+import { systemClock } from "../src/util/clock.ts";
+import { TenantSql } from "./tenant-sql.ts";
+
+export class Tenant extends DurableObject<Bindings> implements TenantRpc {
+  readonly #tenant: TenantState;
+
+  constructor(state: DurableObjectState, env: Bindings) {
+    super(state, env);
+    const name = must(state.id.name, "a tenant is reached by its name");
+    this.#tenant = new TenantState(name, readConfig(env).limits, this.ports(name, state, env));
+  }
+
+  async view(): Promise<TenantView> {
+    return this.#tenant.view();
+  }
+
+  async setShardCount(count: number): Promise<TenantReply> {
+    return this.#tenant.setShardCount(count);
+  }
+
+  async requestGrowth(shard: number, load: ShardLoad): Promise<TenantReply> {
+    return this.#tenant.requestGrowth(shard, load);
+  }
+
+  async setRetention(ms: number | undefined): Promise<TenantReply> {
+    return this.#tenant.setRetention(ms);
+  }
+
+  async startDeletion(): Promise<TenantReply> {
+    return this.#tenant.startDeletion();
+  }
+
+  tick(now: number): Promise<void> {
+    return this.#tenant.tick(now);
+  }
+
+  override alarm(): Promise<void> {
+    return this.tick(systemClock.now());
+  }
+
+  /** The outside world; tests put faults in by overriding it. */
+  protected ports(name: string, state: DurableObjectState, env: Bindings): TenantPorts {
+    return {
+      storage: new TenantSql(state.storage),
+      objects: objectStoreFor(env),
+      clock: systemClock,
+      shardOf: (index) => env.TRACE_SHARD.getByName(shardName(name, index)),
+      endCompaction: async () => {},
+    };
+  }
+}

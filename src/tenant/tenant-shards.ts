@@ -1,0 +1,65 @@
+// From a tenant to the shards that its spans go to and come from.
+import type { Limits } from "../model/limits.ts";
+import type { TraceShardRpc } from "../store/rpc.ts";
+import type { TenantView } from "../store/tenant-rpc.ts";
+import type { Clock } from "../util/clock.ts";
+import { AppError } from "../util/errors.ts";
+import { readShards, relevantVersions, writeCount } from "./shard-map.ts";
+import type { ShardMapCache } from "./shard-map-cache.ts";
+
+/** The shards that a batch is spread over: `shardOfHash(traceHash, count)` says which trace goes where. */
+export interface WriteShards {
+  readonly count: number;
+  shard(index: number): Pick<TraceShardRpc, "append">;
+}
+
+export interface ReadShard {
+  readonly index: number;
+  readonly shard: Pick<TraceShardRpc, "findTrace" | "noteFailedReads">;
+}
+
+/** Both throw AppError `unavailable` while the tenant's map is not to be had, `not_found` while it is being deleted. */
+export interface ShardDirectory {
+  forWriting(tenant: string): Promise<WriteShards>;
+  /** Every shard that may hold spans of a trace with this hash, at most seven, those written to now first. */
+  forReading(tenant: string, traceHash: number): Promise<readonly ReadShard[]>;
+}
+
+export interface TenantShardsPorts {
+  readonly maps: ShardMapCache;
+  readonly clock: Clock;
+  readonly shardOf: (tenant: string, index: number) => TraceShardRpc;
+}
+
+/** The directory over the tenants' shard maps. */
+export class TenantShards implements ShardDirectory {
+  readonly #limits: Limits;
+  readonly #ports: TenantShardsPorts;
+
+  constructor(limits: Limits, ports: TenantShardsPorts) {
+    this.#limits = limits;
+    this.#ports = ports;
+  }
+
+  async forWriting(tenant: string): Promise<WriteShards> {
+    const { maps, clock, shardOf } = this.#ports;
+    const view = checked(tenant, await maps.forWriting(tenant));
+    return {
+      count: writeCount(view.versions, clock.now()),
+      shard: (index) => shardOf(tenant, index),
+    };
+  }
+
+  async forReading(tenant: string, traceHash: number): Promise<readonly ReadShard[]> {
+    const { maps, clock, shardOf } = this.#ports;
+    const view = checked(tenant, await maps.forReading(tenant));
+    const retentionMs = view.retentionMs ?? this.#limits.blockRetentionMs;
+    const relevant = relevantVersions(view.versions, clock.now(), retentionMs);
+    return readShards(relevant, traceHash).map((index) => ({ index, shard: shardOf(tenant, index) }));
+  }
+}
+
+function checked(tenant: string, view: TenantView): TenantView {
+  if (view.state === "active") return view;
+  throw new AppError("not_found", `tenant "${tenant}" is being deleted`);
+}

@@ -1,0 +1,228 @@
+// The state machine behind a Tenant object: shard map, retention, deletion. Everything outside comes through ports.
+import type { Limits } from "../model/limits.ts";
+import { PLATFORM } from "../model/limits.ts";
+import { tenantPrefix } from "../store/keys.ts";
+import type { ObjectStore } from "../store/object-store.ts";
+import type { TraceShardRpc } from "../store/rpc.ts";
+import type { ShardLoad, TenantReply, TenantView } from "../store/tenant-rpc.ts";
+import type { Clock } from "../util/clock.ts";
+import { messageOf } from "../util/errors.ts";
+import { logInfo, logWarning } from "../util/log.ts";
+import { settleAll } from "../util/parallel.ts";
+import { changeDelayMs, FIRST_VERSIONS, relevantVersions } from "./shard-map.ts";
+import type { TenantRecord, TenantStorage } from "./storage.ts";
+
+export interface TenantPorts {
+  readonly storage: TenantStorage;
+  readonly objects: Pick<ObjectStore, "list" | "delete">;
+  readonly clock: Clock;
+  readonly shardOf: (index: number) => Pick<TraceShardRpc, "configure" | "destroy">;
+  /** Stops the compaction of a shard for good and removes what the compactor keeps. */
+  readonly endCompaction: (index: number) => Promise<void>;
+}
+
+const RETRY_MS = 5_000;
+/** Between two calls to shards that delete bit by bit. */
+const DELETE_POLL_MS = 1_000;
+/** Versions kept at most: each change by hand is one, and each lives for the retention. */
+const MAX_VERSIONS = 256;
+const MIN_RETENTION_MS = 3_600_000;
+/** Objects that one call to the store deletes, and that one alarm deletes at most. */
+const DELETE_KEYS = 1_000;
+const DELETE_KEYS_PER_ALARM = 50_000;
+
+const EMPTY_RECORD: TenantRecord = {
+  versions: FIRST_VERSIONS,
+  shardCount: 1,
+  retentionMs: undefined,
+  isRetentionUnsent: false,
+  deletingSinceMs: undefined,
+};
+
+/** One tenant. Not durable by itself: built anew from storage after each eviction. */
+export class Tenant {
+  readonly #name: string;
+  readonly #limits: Limits;
+  readonly #ports: TenantPorts;
+  #record: TenantRecord;
+  #ticking: Promise<unknown> = Promise.resolve();
+
+  constructor(name: string, limits: Limits, ports: TenantPorts) {
+    this.#name = name;
+    this.#limits = limits;
+    this.#ports = ports;
+    this.#record = ports.storage.load() ?? EMPTY_RECORD;
+  }
+
+  view(): TenantView {
+    const { versions, shardCount, retentionMs, deletingSinceMs } = this.#record;
+    return {
+      state: deletingSinceMs === undefined ? "active" : "deleting",
+      versions,
+      shardCount,
+      retentionMs,
+    };
+  }
+
+  /** A new version; it takes effect when every reader knows it, so that no span is written where nobody looks. */
+  setShardCount(count: number): TenantReply {
+    const { maxShards } = this.#limits.growth;
+    const isPowerOf2 = Number.isInteger(count) && count >= 1 && (count & (count - 1)) === 0;
+    if (!isPowerOf2 || count > maxShards) {
+      const message = `the number of shards must be a power of 2 from 1 to ${maxShards}, not ${count}`;
+      return { ok: false, kind: "invalid_argument", message };
+    }
+    if (this.#isDeleting) return this.#refuseDeleting();
+    const now = this.#ports.clock.now();
+    const newest = this.#newest;
+    if (newest.count === count) return this.#ok();
+    if (newest.fromMs > now) {
+      const message = `the last change, to ${newest.count} shards, has not taken effect yet`;
+      return { ok: false, kind: "rate_limited", message, retryAfterMs: newest.fromMs - now };
+    }
+    const { versions, retentionMs, shardCount } = this.#record;
+    const kept = relevantVersions(versions, now, retentionMs ?? this.#limits.blockRetentionMs);
+    if (kept.length >= MAX_VERSIONS) {
+      const message = `the number of shards was changed ${kept.length} times within the retention`;
+      return { ok: false, kind: "rate_limited", message, retryAfterMs: this.#limits.growth.coolDownMs };
+    }
+    const isRetentionUnsent = retentionMs !== undefined;
+    this.#save(
+      {
+        ...this.#record,
+        versions: [...kept, { fromMs: now + changeDelayMs(this.#limits), count }],
+        shardCount: Math.max(shardCount, count),
+        isRetentionUnsent,
+      },
+      isRetentionUnsent ? now : undefined,
+    );
+    logInfo("shards of a tenant", { tenant: this.#name, from: newest.count, to: count });
+    return this.#ok();
+  }
+
+  /** Doubles the shards, once in a cool-down: the load needs time to spread and to be measured anew. */
+  requestGrowth(shard: number, load: ShardLoad): TenantReply {
+    const { coolDownMs, maxShards } = this.#limits.growth;
+    const newest = this.#newest;
+    const waitMs = newest.fromMs + coolDownMs - this.#ports.clock.now();
+    if (shard >= newest.count || newest.count >= maxShards) return this.#ok();
+    if (waitMs > 0) {
+      const message = `the number of shards was changed within the last ${coolDownMs} ms`;
+      return { ok: false, kind: "rate_limited", message, retryAfterMs: waitMs };
+    }
+    const { appendsPerSecond, rawBytesPerSecond } = load;
+    logInfo("a shard is too busy", { tenant: this.#name, shard, appendsPerSecond, rawBytesPerSecond });
+    return this.setShardCount(2 * newest.count);
+  }
+
+  /** The shards learn of it by the alarm, at once if they can be reached. */
+  setRetention(ms: number | undefined): TenantReply {
+    if (ms !== undefined && !(Number.isSafeInteger(ms) && ms >= MIN_RETENTION_MS)) {
+      const message = `the retention must be at least ${MIN_RETENTION_MS} ms, an hour`;
+      return { ok: false, kind: "invalid_argument", message };
+    }
+    if (this.#isDeleting) return this.#refuseDeleting();
+    const record = { ...this.#record, retentionMs: ms, isRetentionUnsent: true };
+    this.#save(record, this.#ports.clock.now());
+    return this.#ok();
+  }
+
+  /** The data goes at once, the name is free again when no call that began before can come to an end any more. */
+  startDeletion(): TenantReply {
+    if (this.#isDeleting) return this.#ok();
+    const now = this.#ports.clock.now();
+    this.#save({ ...this.#record, deletingSinceMs: now }, now);
+    logInfo("deletion of a tenant begins", { tenant: this.#name });
+    return this.#ok();
+  }
+
+  /** Goes on with what is under way at `nowMs`. Never throws: what failed is tried again by the next alarm. */
+  async tick(nowMs: number): Promise<void> {
+    const ran = this.#ticking.then(() => this.#tick(nowMs));
+    this.#ticking = ran;
+    return ran;
+  }
+
+  async #tick(nowMs: number): Promise<void> {
+    try {
+      const { deletingSinceMs, isRetentionUnsent } = this.#record;
+      if (deletingSinceMs !== undefined) await this.#delete(deletingSinceMs, nowMs);
+      else if (isRetentionUnsent) await this.#sendRetention();
+    } catch (error) {
+      logWarning("a tenant's change is not through yet", { tenant: this.#name, error: messageOf(error) });
+      this.#ports.storage.setAlarm(nowMs + RETRY_MS);
+    }
+  }
+
+  async #sendRetention(): Promise<void> {
+    const sent = this.#record;
+    await this.#eachShard((index) => this.#ports.shardOf(index).configure({ retentionMs: sent.retentionMs }));
+    // Whatever was set meanwhile has an alarm of its own.
+    if (this.#record === sent) this.#save({ ...sent, isRetentionUnsent: false });
+  }
+
+  /**
+   * One round: every shard deletes what it has. What a flush or a compaction that was under way still stores, or a Worker
+   * that does not know yet still sends, the last round removes: it begins when that is over, and ends with the bucket.
+   */
+  async #delete(sinceMs: number, nowMs: number): Promise<void> {
+    const done = await this.#eachShard(async (index) => {
+      await this.#ports.endCompaction(index);
+      return (await this.#ports.shardOf(index).destroy(nowMs)).done;
+    });
+    const lastRoundMs = sinceMs + Math.max(changeDelayMs(this.#limits), this.#limits.objectGraceMs);
+    if (done.includes(false)) return this.#ports.storage.setAlarm(nowMs + DELETE_POLL_MS);
+    if (nowMs < lastRoundMs) return this.#ports.storage.setAlarm(lastRoundMs);
+    if (!(await this.#emptyBucket())) return this.#ports.storage.setAlarm(nowMs + DELETE_POLL_MS);
+    await this.#ports.storage.clear();
+    this.#record = EMPTY_RECORD;
+    logInfo("a tenant was deleted", { tenant: this.#name });
+  }
+
+  /** @returns false when there may be more */
+  async #emptyBucket(): Promise<boolean> {
+    let keys: string[] = [];
+    let deleted = 0;
+    for await (const { key } of this.#ports.objects.list(tenantPrefix(this.#name))) {
+      keys.push(key);
+      if (keys.length < DELETE_KEYS) continue;
+      await this.#ports.objects.delete(keys);
+      deleted += keys.length;
+      keys = [];
+      if (deleted >= DELETE_KEYS_PER_ALARM) return false;
+    }
+    if (keys.length > 0) await this.#ports.objects.delete(keys);
+    return true;
+  }
+
+  /** Calls every shard there ever was. @throws what the first that failed threw, when all have ended */
+  async #eachShard<T>(call: (index: number) => Promise<T>): Promise<T[]> {
+    const indexes = Array.from({ length: this.#record.shardCount }, (_, index) => index);
+    const results = await settleAll(indexes, PLATFORM.connections, call);
+    return results.map((result) => {
+      if (result.status === "rejected") throw result.reason;
+      return result.value;
+    });
+  }
+
+  get #newest(): TenantView["versions"][number] {
+    return this.#record.versions.at(-1) ?? { fromMs: 0, count: 1 };
+  }
+
+  get #isDeleting(): boolean {
+    return this.#record.deletingSinceMs !== undefined;
+  }
+
+  #save(record: TenantRecord, alarmMs?: number): void {
+    this.#ports.storage.save(record, alarmMs);
+    this.#record = record;
+  }
+
+  #ok(): TenantReply {
+    return { ok: true, view: this.view() };
+  }
+
+  #refuseDeleting(): TenantReply {
+    return { ok: false, kind: "not_found", message: `tenant "${this.#name}" is being deleted` };
+  }
+}

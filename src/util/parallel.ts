@@ -1,0 +1,39 @@
+// Several calls at a time, and calls that may never end.
+import { AppError } from "./errors.ts";
+
+/** Calls `work` for each item, at most `limit` at a time. The results, in the order of the items; all are settled. */
+export async function settleAll<T, R>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T) => Promise<R>,
+): Promise<PromiseSettledResult<R>[]> {
+  const results: PromiseSettledResult<R>[] = [];
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    for (let at = next++; at < items.length; at = next++) {
+      const [result] = await Promise.allSettled([call(work, items[at] as T)]);
+      results[at] = result;
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
+  return results;
+}
+
+/** Makes a throw a rejection. */
+async function call<T, R>(work: (item: T) => Promise<R>, item: T): Promise<R> {
+  return work(item);
+}
+
+/**
+ * Waits for `promise`, but no longer than `ms`.
+ * @throws AppError `unavailable` when it takes longer; what it comes to then is of no interest
+ */
+export async function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new AppError("unavailable", `${what} does not answer`)), ms);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,368 @@
+// The state machine of a tenant: changes of the shard count, growth, retention, deletion.
+import { beforeEach, describe, expect, test, vi } from "vitest";
+import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
+import { MemoryStore } from "../../../src/store/memory-store.ts";
+import type { ShardSettings } from "../../../src/store/rpc.ts";
+import { MemoryTenantStorage } from "../../../src/tenant/memory-storage.ts";
+import { changeDelayMs } from "../../../src/tenant/shard-map.ts";
+import { Tenant } from "../../../src/tenant/tenant.ts";
+import { runTenantStorageContract } from "../../contract/tenant-storage.ts";
+
+const T = 1_795_392_000_000;
+const DELAY = changeDelayMs(DEFAULT_LIMITS);
+const COOL_DOWN = DEFAULT_LIMITS.growth.coolDownMs;
+const LOAD = { appendsPerSecond: 300, rawBytesPerSecond: 1e6 };
+const DAY = 86_400_000;
+
+runTenantStorageContract("MemoryTenantStorage", (body) => {
+  const storage = new MemoryTenantStorage();
+  return body({
+    storage,
+    reopen: () => storage,
+    alarm: async () => storage.alarm,
+    tables: () => (storage.load() === undefined ? [] : ["record"]),
+  });
+});
+
+class FakeShard {
+  settings: ShardSettings[] = [];
+  /** Calls to destroy that are not the last. */
+  work = 0;
+  destroyed = 0;
+  fails = false;
+
+  async configure(settings: ShardSettings): Promise<void> {
+    if (this.fails) throw new Error("out of reach");
+    this.settings.push(settings);
+  }
+
+  async destroy(): Promise<{ done: boolean }> {
+    if (this.fails) throw new Error("out of reach");
+    if (this.work-- > 0) return { done: false };
+    this.destroyed++;
+    return { done: true };
+  }
+}
+
+function setUp() {
+  const storage = new MemoryTenantStorage();
+  const objects = new MemoryStore();
+  const shards = new Map<number, FakeShard>();
+  const ended: number[] = [];
+  const world = { nowMs: T };
+  const shardOf = (index: number): FakeShard => {
+    const shard = shards.get(index) ?? new FakeShard();
+    shards.set(index, shard);
+    return shard;
+  };
+  /** The object after an eviction. */
+  const open = () =>
+    new Tenant("acme", DEFAULT_LIMITS, {
+      storage,
+      objects,
+      clock: { now: () => world.nowMs },
+      shardOf,
+      endCompaction: async (index) => void ended.push(index),
+    });
+  /** Runs alarms as they come due, until none is set or `untilMs`. */
+  const runAlarms = async (tenant: Tenant, untilMs = Number.POSITIVE_INFINITY): Promise<number> => {
+    let count = 0;
+    while (storage.alarm !== null && storage.alarm <= untilMs) {
+      world.nowMs = Math.max(world.nowMs, storage.alarm);
+      storage.alarm = null;
+      await tenant.tick(world.nowMs);
+      if (++count > 1_000) throw new Error("alarms without end");
+    }
+    return count;
+  };
+  return { storage, objects, shards, shardOf, ended, world, open, runAlarms };
+}
+
+beforeEach(() => {
+  vi.spyOn(console, "log").mockReturnValue();
+  vi.spyOn(console, "warn").mockReturnValue();
+});
+
+describe("shard count", () => {
+  test("a tenant nobody set anything for has one shard, and asking stores nothing", () => {
+    const { open, storage } = setUp();
+    expect(open().view()).toEqual({
+      state: "active",
+      versions: [{ fromMs: 0, count: 1 }],
+      shardCount: 1,
+      retentionMs: undefined,
+    });
+    expect(storage.load()).toBeUndefined();
+  });
+
+  test("a change takes effect when every reader knows it, and survives an eviction", () => {
+    const { open } = setUp();
+    const reply = open().setShardCount(4);
+    const versions = [
+      { fromMs: 0, count: 1 },
+      { fromMs: T + DELAY, count: 4 },
+    ];
+    expect(reply).toMatchObject({ ok: true, view: { versions, shardCount: 4 } });
+    expect(open().view()).toMatchObject({ versions, shardCount: 4 });
+  });
+
+  test.each([0, -1, 3, 1.5, 65, 128, Number.NaN, Number.POSITIVE_INFINITY])("%s is refused", (count) => {
+    expect(setUp().open().setShardCount(count)).toMatchObject({
+      ok: false,
+      kind: "invalid_argument",
+      message: expect.stringContaining("power of 2 from 1 to 64"),
+    });
+  });
+
+  test("one change at a time; the same count again is no change", () => {
+    const { open, world } = setUp();
+    const tenant = open();
+    tenant.setShardCount(2);
+    expect(tenant.setShardCount(2)).toMatchObject({ ok: true });
+    world.nowMs += 1_000;
+    expect(tenant.setShardCount(4)).toEqual({
+      ok: false,
+      kind: "rate_limited",
+      message: "the last change, to 2 shards, has not taken effect yet",
+      retryAfterMs: DELAY - 1_000,
+    });
+    world.nowMs = T + DELAY;
+    expect(tenant.setShardCount(4)).toMatchObject({ ok: true, view: { shardCount: 4 } });
+    expect(tenant.view().versions).toHaveLength(3);
+  });
+
+  test("fewer shards are possible; the greatest count is remembered", () => {
+    const { open, world } = setUp();
+    const tenant = open();
+    tenant.setShardCount(8);
+    world.nowMs += DELAY;
+    tenant.setShardCount(1);
+    expect(tenant.view()).toMatchObject({ shardCount: 8 });
+    expect(tenant.view().versions.map(({ count }) => count)).toEqual([1, 8, 1]);
+  });
+
+  test("versions whose spans have expired are forgotten by the next change", () => {
+    const { open, world } = setUp();
+    const tenant = open();
+    tenant.setShardCount(2);
+    world.nowMs = T + DELAY + DEFAULT_LIMITS.blockRetentionMs + 2 * DAY - 1;
+    tenant.setShardCount(4);
+    expect(tenant.view().versions.map(({ count }) => count)).toEqual([1, 2, 4]);
+    world.nowMs += DELAY;
+    tenant.setShardCount(8);
+    expect(tenant.view().versions.map(({ count }) => count)).toEqual([2, 4, 8]);
+  });
+
+  test("changes without end are refused before the map grows without end", () => {
+    const { open, world } = setUp();
+    const tenant = open();
+    for (let i = 1; i < 256; i++) {
+      expect(tenant.setShardCount(i % 2 === 1 ? 2 : 1)).toMatchObject({ ok: true });
+      world.nowMs += DELAY;
+    }
+    expect(tenant.view().versions).toHaveLength(256);
+    expect(tenant.setShardCount(4)).toMatchObject({ ok: false, kind: "rate_limited" });
+  });
+});
+
+describe("growth", () => {
+  test("doubles from 1 to 64, once a cool-down, and stays there", () => {
+    const { open, world } = setUp();
+    const tenant = open();
+    const counts: number[] = [];
+    for (let minute = 0; minute < 120; minute++) {
+      tenant.requestGrowth(0, LOAD);
+      counts.push(tenant.view().shardCount);
+      world.nowMs += 60_000;
+    }
+    expect([...new Set(counts)]).toEqual([2, 4, 8, 16, 32, 64]);
+    expect(counts.at(-1)).toBe(64);
+    const { versions } = tenant.view();
+    const times = versions.map(({ fromMs }) => fromMs).slice(1);
+    const gaps = times.slice(1).map((fromMs, i) => fromMs - (times[i] ?? 0));
+    for (const gap of gaps) expect(gap).toBeGreaterThanOrEqual(COOL_DOWN + DELAY);
+  });
+
+  test("within the cool-down a request is refused, with the time that is left", () => {
+    const { open, world } = setUp();
+    const tenant = open();
+    tenant.setShardCount(2);
+    world.nowMs = T + DELAY + COOL_DOWN - 5_000;
+    expect(tenant.requestGrowth(1, LOAD)).toMatchObject({ kind: "rate_limited", retryAfterMs: 5_000 });
+    world.nowMs += 5_000;
+    expect(tenant.requestGrowth(1, LOAD)).toMatchObject({ ok: true, view: { shardCount: 4 } });
+  });
+
+  test("several shards that ask at once double it once", () => {
+    const { open } = setUp();
+    const tenant = open();
+    for (const shard of [0, 0, 0]) tenant.requestGrowth(shard, LOAD);
+    expect(tenant.view().shardCount).toBe(2);
+  });
+
+  test("a shard that is not one of the newest version is not heard", () => {
+    const { open, world } = setUp();
+    const tenant = open();
+    tenant.setShardCount(4);
+    world.nowMs += DELAY;
+    tenant.setShardCount(1);
+    world.nowMs += DELAY + COOL_DOWN;
+    tenant.requestGrowth(3, LOAD);
+    expect(tenant.view().versions.at(-1)?.count).toBe(1);
+  });
+});
+
+describe("retention", () => {
+  test("every shard there ever was is told, by the alarm", async () => {
+    const { open, shards, runAlarms } = setUp();
+    const tenant = open();
+    tenant.setShardCount(4);
+    tenant.setRetention(3 * DAY);
+    expect(tenant.view().retentionMs).toBe(3 * DAY);
+    expect(await runAlarms(tenant)).toBe(1);
+    expect([...shards.keys()].sort()).toEqual([0, 1, 2, 3]);
+    for (const { settings } of shards.values()) expect(settings).toEqual([{ retentionMs: 3 * DAY }]);
+  });
+
+  test("a shard that is out of reach is told later, after an eviction too; then there is no alarm any more", async () => {
+    const { open, shardOf, runAlarms, storage, world } = setUp();
+    const tenant = open();
+    tenant.setShardCount(2);
+    shardOf(1).fails = true;
+    tenant.setRetention(DAY);
+    await runAlarms(tenant, world.nowMs + 20_000);
+    expect(storage.alarm).not.toBeNull();
+    shardOf(1).fails = false;
+    await runAlarms(open());
+    expect(shardOf(1).settings).toEqual([{ retentionMs: DAY }]);
+    expect(storage.alarm).toBeNull();
+  });
+
+  test("shards that are added later are told before they take spans", async () => {
+    const { open, shardOf, runAlarms, world } = setUp();
+    const tenant = open();
+    tenant.setRetention(DAY);
+    await runAlarms(tenant);
+    tenant.setShardCount(2);
+    await runAlarms(tenant);
+    expect(world.nowMs).toBeLessThan(T + DELAY);
+    expect(shardOf(1).settings).toEqual([{ retentionMs: DAY }]);
+  });
+
+  test("what is set while the shards are being told is told, too", async () => {
+    const { open, shardOf, runAlarms } = setUp();
+    const tenant = open();
+    tenant.setRetention(DAY);
+    const telling = tenant.tick(T);
+    tenant.setRetention(2 * DAY);
+    await telling;
+    await runAlarms(tenant);
+    expect(shardOf(0).settings.at(-1)).toEqual({ retentionMs: 2 * DAY });
+  });
+
+  test("undefined goes back to the default; less than an hour is refused", async () => {
+    const { open, shardOf, runAlarms } = setUp();
+    const tenant = open();
+    tenant.setRetention(DAY);
+    tenant.setRetention(undefined);
+    await runAlarms(tenant);
+    expect(shardOf(0).settings.at(-1)).toEqual({ retentionMs: undefined });
+    for (const ms of [0, -1, 3_599_999, Number.NaN, 1e300]) {
+      expect(tenant.setRetention(ms)).toMatchObject({ ok: false, kind: "invalid_argument" });
+    }
+  });
+});
+
+describe("deletion", () => {
+  async function storeObjects(objects: MemoryStore): Promise<void> {
+    for (let i = 0; i < 2_500; i++)
+      await objects.put(`tenant=acme/date=2026-11-23/shard=00/${i}`, new Uint8Array(1));
+    for (const key of ["tenant=acme2/x", "tenant=acm/x", "tenant=ACME/x", "x/tenant=acme/"]) {
+      await objects.put(key, new Uint8Array(1));
+    }
+  }
+
+  async function keys(objects: MemoryStore): Promise<string[]> {
+    const found: string[] = [];
+    for await (const { key } of objects.list("")) found.push(key);
+    return found;
+  }
+
+  test("every shard, every object and all rows go; other tenants keep theirs; then the tenant is as new", async () => {
+    const { open, objects, shards, ended, storage, runAlarms, world, shardOf } = setUp();
+    await storeObjects(objects);
+    const tenant = open();
+    tenant.setShardCount(4);
+    tenant.setRetention(DAY);
+    shardOf(2).work = 5;
+    expect(tenant.startDeletion()).toMatchObject({ ok: true, view: { state: "deleting" } });
+    await runAlarms(tenant);
+    expect(await keys(objects)).toEqual([
+      "tenant=ACME/x",
+      "tenant=acm/x",
+      "tenant=acme2/x",
+      "x/tenant=acme/",
+    ]);
+    expect([...shards.keys()].sort()).toEqual([0, 1, 2, 3]);
+    for (const shard of shards.values()) expect(shard.destroyed).toBeGreaterThanOrEqual(2);
+    expect(new Set(ended)).toEqual(new Set([0, 1, 2, 3]));
+    expect(storage.load()).toBeUndefined();
+    expect(storage.alarm).toBeNull();
+    expect(tenant.view()).toEqual(setUp().open().view());
+    // The name is free when nothing that began before can still be under way.
+    expect(world.nowMs).toBeGreaterThanOrEqual(T + DEFAULT_LIMITS.objectGraceMs);
+  });
+
+  test("the data goes at once, not at the end", async () => {
+    const { open, shardOf, world, runAlarms } = setUp();
+    const tenant = open();
+    tenant.startDeletion();
+    await runAlarms(tenant, T + 1_000);
+    expect(shardOf(0).destroyed).toBe(1);
+    expect(tenant.view().state).toBe("deleting");
+    expect(world.nowMs).toBeLessThanOrEqual(T + 1_000);
+  });
+
+  test("goes on after an eviction at any moment, and after faults", async () => {
+    const { open, objects, storage, shardOf, runAlarms, world } = setUp();
+    await storeObjects(objects);
+    open().setShardCount(2);
+    open().startDeletion();
+    shardOf(1).fails = true;
+    shardOf(0).work = 3;
+    for (let i = 0; i < 4; i++) await runAlarms(open(), world.nowMs);
+    await runAlarms(open(), world.nowMs + 10_000);
+    expect(open().view().state).toBe("deleting");
+    shardOf(1).fails = false;
+    // Each alarm is the first thing that a new object does.
+    for (let i = 0; i < 100 && storage.alarm !== null; i++) await runAlarms(open(), storage.alarm);
+    expect(open().view().state).toBe("active");
+    expect(await keys(objects)).toHaveLength(4);
+  });
+
+  test("what arrives while it runs is removed as well", async () => {
+    const { open, objects, runAlarms } = setUp();
+    const tenant = open();
+    tenant.startDeletion();
+    await runAlarms(tenant, T + 60_000);
+    // A compaction that was under way puts its block.
+    await objects.put("tenant=acme/date=2026-11-23/shard=00/late.parquet", new Uint8Array(1));
+    await runAlarms(tenant);
+    expect(await keys(objects)).toEqual([]);
+  });
+
+  test("while it runs nothing can be set, and beginning again changes nothing", async () => {
+    const { open, world, runAlarms } = setUp();
+    const tenant = open();
+    tenant.startDeletion();
+    const gone = { ok: false, kind: "not_found", message: 'tenant "acme" is being deleted' };
+    expect(tenant.setShardCount(2)).toEqual(gone);
+    expect(tenant.setRetention(DAY)).toEqual(gone);
+    expect(tenant.requestGrowth(0, LOAD)).toEqual(gone);
+    world.nowMs += 60_000;
+    expect(tenant.startDeletion()).toMatchObject({ ok: true, view: { state: "deleting" } });
+    await runAlarms(tenant);
+    expect(world.nowMs).toBe(T + DEFAULT_LIMITS.objectGraceMs);
+    expect(tenant.setShardCount(2)).toMatchObject({ ok: true });
+  });
+});
