@@ -4,11 +4,13 @@ import type {
   CatalogueChange,
   FilterGroup,
   FilterRow,
+  GroupRows,
   HeadRow,
   LookupTail,
   RetiredObject,
   ShardStorage,
 } from "../src/shard/storage.ts";
+import { jobText, parseJob } from "../src/shard/stored-job.ts";
 import type { BlockTail, CatalogueBlock, TimeRange } from "../src/store/catalogue.ts";
 import type { ShardJob } from "../src/store/rpc.ts";
 import { assert, must } from "../src/util/assert.ts";
@@ -129,24 +131,17 @@ export class ShardSql implements ShardStorage {
     });
   }
 
-  change(change: CatalogueChange): void {
+  change({ remove, add, groups, rows, retire, forget, job, settings }: CatalogueChange): void {
     this.#storage.transactionSync(() => {
       const lastId = this.lastId();
-      for (const id of change.remove ?? []) this.#removeBlock(id);
-      for (const { block, tail } of change.add ?? []) this.#addYoung(block, tail);
-      for (const group of change.groups ?? []) this.#putGroup(group);
-      if (change.rows !== undefined) this.#putRows(change.rows);
-      for (const { id, key, deleteAtMs } of change.retire ?? []) {
-        this.#write(
-          "INSERT OR REPLACE INTO retired (id, key, delete_at_ms) VALUES (?, ?, ?)",
-          id,
-          key,
-          deleteAtMs,
-        );
-      }
-      for (const id of change.forget ?? []) this.#write("DELETE FROM retired WHERE id = ?", id);
-      if (change.job !== undefined) this.#putJob(change.job);
-      for (const [name, value] of Object.entries(change.settings ?? {})) this.#putSetting(name, value);
+      for (const id of remove) this.#removeBlock(id);
+      for (const { block, tail } of add) this.#addYoung(block, tail);
+      for (const group of groups) this.#putGroup(group);
+      if (rows !== undefined) this.#putRows(rows);
+      for (const object of retire) this.#putRetired(object);
+      for (const id of forget) this.#write("DELETE FROM retired WHERE id = ?", id);
+      if (job !== undefined) this.#putJob(job);
+      for (const [name, value] of Object.entries(settings)) this.#putSetting(name, value);
       if (this.lastId() < lastId) this.#putSetting(LAST_ID, String(lastId));
     });
   }
@@ -211,13 +206,13 @@ export class ShardSql implements ShardStorage {
   }
 
   filterGroups(): FilterGroup[] {
-    return this.#read<{ slot: number; id: number; bits: number; members: string }>(
+    return this.#read<{ slot: number; id: number; bits: number; members: ArrayBuffer }>(
       "SELECT slot, id, bits, members FROM filter_group ORDER BY slot",
     ).map(({ slot, id, bits, members }) => ({
       slot,
       id,
       bits: bits === 16 ? 16 : 32,
-      members: JSON.parse(members) as number[],
+      members: [...new Float64Array(members)],
     }));
   }
 
@@ -233,7 +228,7 @@ export class ShardSql implements ShardStorage {
 
   job(): ShardJob | undefined {
     const [row] = this.#read<{ body: string }>("SELECT body FROM job");
-    return row === undefined ? undefined : (JSON.parse(row.body) as ShardJob);
+    return row === undefined ? undefined : parseJob(row.body);
   }
 
   retiredBefore(ms: number, limit: number): RetiredObject[] {
@@ -356,11 +351,11 @@ export class ShardSql implements ShardStorage {
       slot,
       id,
       bits,
-      JSON.stringify(members),
+      new Uint8Array(Float64Array.from(members).buffer),
     );
   }
 
-  #putRows({ slot, blocks, filters }: NonNullable<CatalogueChange["rows"]>): void {
+  #putRows({ slot, blocks, filters }: GroupRows): void {
     assert(slot >= 0 && slot < SLOTS, "a slot has 16 bits");
     filters.forEach((filter, bucket) => {
       this.#write(
@@ -382,9 +377,18 @@ export class ShardSql implements ShardStorage {
     }
   }
 
+  #putRetired({ id, key, deleteAtMs }: RetiredObject): void {
+    this.#write(
+      "INSERT OR REPLACE INTO retired (id, key, delete_at_ms) VALUES (?, ?, ?)",
+      id,
+      key,
+      deleteAtMs,
+    );
+  }
+
   #putJob(job: ShardJob | null): void {
     this.#write("DELETE FROM job");
-    if (job !== null) this.#write("INSERT INTO job (id, body) VALUES (?, ?)", job.id, JSON.stringify(job));
+    if (job !== null) this.#write("INSERT INTO job (id, body) VALUES (?, ?)", job.id, jobText(job));
   }
 
   #putSetting(name: string, value: string | null): void {

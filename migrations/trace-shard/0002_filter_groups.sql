@@ -52,12 +52,12 @@ CREATE TABLE IF NOT EXISTS indexed_tail (
   PRIMARY KEY (block, seq)
 ) WITHOUT ROWID;
 
--- Groups of blocks that share filters. members: JSON, ids of blocks by their index, 0 for one that is gone.
+-- Groups of blocks that share filters. members: ids of blocks by their index as 64-bit floats, 0 for one that is gone.
 CREATE TABLE IF NOT EXISTS filter_group (
   slot INTEGER PRIMARY KEY,
   id INTEGER NOT NULL,
   bits INTEGER NOT NULL,
-  members TEXT NOT NULL
+  members BLOB NOT NULL
 );
 
 -- id = bucket * 65536 + slot: a lookup reads the rows of one bucket, which lie side by side.

@@ -25,7 +25,7 @@ export async function runSweep({ objects, shard }: JobPorts, job: SweepJob): Pro
   for (const prefix of job.prefixes) {
     for await (const { key } of objects.list(prefix)) {
       const id = parseBlockKey(key)?.id;
-      if (id === undefined || id >= job.beforeId) continue;
+      if (id === undefined || id <= job.afterId || id >= job.beforeId) continue;
       page.push(key);
       if (page.length < PAGE_KEYS) continue;
       await look(page);

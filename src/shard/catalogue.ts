@@ -5,7 +5,7 @@ import type { BlockRef } from "../store/rpc.ts";
 import { exactBytes } from "../util/bytes.ts";
 import { ByteCache } from "./byte-cache.ts";
 import { FilterGroups } from "./filter-groups.ts";
-import type { CatalogueChange, LookupTail, ShardStorage } from "./storage.ts";
+import { type CatalogueChange, type LookupTail, NO_CHANGE, type ShardStorage } from "./storage.ts";
 
 /** Filters of 16 bits, as every block has one. */
 const YOUNG_FALSE_GETS = 2 ** -16;
@@ -65,19 +65,18 @@ export class Catalogue {
     this.#addYoung(block, tail);
   }
 
-  /** Writes the change. The groups that lose blocks by it are seen to here. */
-  change(change: Omit<CatalogueChange, "groups"> & { readonly group?: CatalogueChange["groups"] }): void {
-    const { group = [], ...rest } = change;
-    const removed = change.remove ?? [];
-    const groups = [...this.#groups.without(removed), ...group];
-    this.#storage.change({ ...rest, groups });
-    for (const id of removed) {
+  /** Writes a change. The groups that lose blocks by it are seen to here; `groups` are those that are new. */
+  change(parts: Partial<CatalogueChange>): void {
+    const change = { ...NO_CHANGE, ...parts };
+    const groups = [...this.#groups.without(change.remove), ...change.groups];
+    this.#storage.change({ ...change, groups });
+    for (const id of change.remove) {
       this.#forgetYoung(id);
       this.#tails.delete(id);
     }
     for (const id of change.rows?.blocks ?? []) this.#forgetYoung(id);
-    for (const { block, tail } of change.add ?? []) this.#addYoung(block, tail);
-    for (const changed of groups) this.#groups.replace(changed);
+    for (const { block, tail } of change.add) this.#addYoung(block, tail);
+    for (const group of groups) this.#groups.replace(group);
   }
 
   /** The blocks that hold the trace, but for the filters' false positives, newest first. */
@@ -86,7 +85,7 @@ export class Catalogue {
     for (const block of this.#young.values()) {
       if (overlaps(block, range) && mayHoldTrace(this.#filter(block.id), traceId)) found.push(block);
     }
-    for (const id of [...this.#groups.find(traceId)]) {
+    for (const id of this.#groups.find(traceId)) {
       const block = this.#storage.block(id);
       if (block !== undefined && overlaps(block, range)) found.push(block);
     }

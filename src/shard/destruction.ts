@@ -2,7 +2,7 @@
 import type { Limits } from "../model/limits.ts";
 import { parseBlockKey, tenantPrefix } from "../store/keys.ts";
 import type { ObjectStore } from "../store/object-store.ts";
-import type { ShardStorage } from "./storage.ts";
+import { NO_CHANGE, type ShardStorage } from "./storage.ts";
 
 /** Objects of one request to the store, which takes no more. */
 const BATCH_OBJECTS = 1000;
@@ -46,7 +46,7 @@ export class Destruction {
     const { limits, storage } = this.#context;
     // A job that is out may be writing its output.
     this.#notBeforeMs = storage.job() === undefined ? nowMs : nowMs + limits.objectGraceMs;
-    storage.change({ settings: { [DELETING]: String(this.#notBeforeMs) } });
+    storage.change({ ...NO_CHANGE, settings: { [DELETING]: String(this.#notBeforeMs) } });
   }
 
   /**

@@ -59,8 +59,8 @@ export class FilterGroups {
     const gone = new Set(blocks);
     const slots = new Set(blocks.flatMap((block) => this.#slotOf.get(block) ?? []));
     return [...slots].map((slot) => {
-      const group = must(this.#bySlot.get(slot), `slot ${slot} has a group`);
-      return { ...group, members: group.members.map((member) => (gone.has(member) ? 0 : member)) };
+      const { id, bits, members } = must(this.#bySlot.get(slot), `slot ${slot} has a group`);
+      return { slot, id, bits, members: members.map((member) => (gone.has(member) ? 0 : member)) };
     });
   }
 

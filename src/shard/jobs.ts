@@ -39,6 +39,28 @@ export interface JobsContext {
   readonly plan: PlanLimits;
 }
 
+/** A line each: id, space, ms. */
+function skippedText(skipped: ReadonlyMap<number, number>): string {
+  return [...skipped].map(([id, untilMs]) => `${id} ${untilMs}`).join("\n");
+}
+
+function parseSkipped(text = ""): Map<number, number> {
+  const skipped = new Map<number, number>();
+  for (const [, id, untilMs] of text.matchAll(/^(\d+) (\d+)$/gm)) skipped.set(Number(id), Number(untilMs));
+  return skipped;
+}
+
+/** A line of ms, a line for each prefix. */
+function sweepText({ dueMs, prefixes }: Sweep): string {
+  return [dueMs, ...prefixes].join("\n");
+}
+
+function parseSweep(text: string | undefined): Sweep | undefined {
+  if (text === undefined) return undefined;
+  const [dueMs, ...prefixes] = text.split("\n");
+  return { dueMs: Number(dueMs), prefixes };
+}
+
 export class Jobs {
   readonly #context: JobsContext;
   /** Blocks to leave out, and until when. */
@@ -47,10 +69,8 @@ export class Jobs {
 
   constructor(context: JobsContext) {
     this.#context = context;
-    const skipped = context.storage.setting(SKIPPED);
-    this.#skipped = new Map(skipped === undefined ? [] : (JSON.parse(skipped) as [number, number][]));
-    const sweep = context.storage.setting(SWEEP);
-    this.#sweep = sweep === undefined ? undefined : (JSON.parse(sweep) as Sweep);
+    this.#skipped = parseSkipped(context.storage.setting(SKIPPED));
+    this.#sweep = parseSweep(context.storage.setting(SWEEP));
   }
 
   /** When there is or may be something to do, in ms; undefined when only new blocks can change that. */
@@ -113,7 +133,7 @@ export class Jobs {
     }
     const slot = catalogue.groups.freeSlot();
     catalogue.change({
-      group: [{ slot, id, bits: job.bits, members }],
+      groups: [{ slot, id, bits: job.bits, members }],
       rows: { slot, blocks, filters },
       job: null,
     });
@@ -124,8 +144,8 @@ export class Jobs {
     const job = this.#context.storage.job();
     if (job?.id !== id) return { ok: true };
     assert(job.kind === "sweep", "job is of the kind that is committed");
-    this.#sweep = undefined;
     this.#context.catalogue.change({ job: null, settings: { [SWEEP]: null } });
+    this.#sweep = undefined;
     return { ok: true };
   }
 
@@ -140,8 +160,8 @@ export class Jobs {
     }
     // Whatever hinders a sweep takes longer to mend than till the next job.
     if (job.kind === "sweep") this.#sweep = { prefixes: job.prefixes, dueMs: nowMs + SWEEP_DELAY_MS };
-    const sweep = this.#sweep === undefined ? {} : { [SWEEP]: JSON.stringify(this.#sweep) };
-    this.#close(job, nowMs, { ...sweep, [SKIPPED]: JSON.stringify([...this.#skipped]) });
+    const sweep = this.#sweep === undefined ? {} : { [SWEEP]: sweepText(this.#sweep) };
+    this.#close(job, nowMs, { ...sweep, [SKIPPED]: skippedText(this.#skipped) });
   }
 
   /** Whether an object is in use, will be, or is to be deleted anyway. Other objects are not ours to judge. */
@@ -190,7 +210,7 @@ export class Jobs {
     this.#context.catalogue.change({
       job: null,
       retire: [{ id: job.id, key: job.key, deleteAtMs: nowMs + this.#context.limits.objectGraceMs }],
-      settings: { ...settings, [SWEEP]: JSON.stringify(this.#sweep) },
+      settings: { ...settings, [SWEEP]: sweepText(this.#sweep) },
     });
   }
 
@@ -215,7 +235,15 @@ export class Jobs {
     const blocks = this.#context.catalogue
       .young()
       .filter(({ id }) => (this.#skipped.get(id) ?? 0) <= nowMs)
-      .map((block) => ({ ...block, indexed: false }));
+      .map(({ id, arrivedMs, spanCount, traceCount, rawBytes, version }) => ({
+        id,
+        arrivedMs,
+        spanCount,
+        traceCount,
+        rawBytes,
+        version,
+        indexed: false,
+      }));
     return planJobs(blocks, nowMs, this.#context.plan);
   }
 

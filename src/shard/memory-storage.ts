@@ -7,6 +7,7 @@ import type {
   CatalogueChange,
   FilterGroup,
   FilterRow,
+  GroupRows,
   HeadRow,
   LookupTail,
   RetiredObject,
@@ -78,41 +79,21 @@ export class MemoryShardStorage implements ShardStorage {
     this.#segments.delete(epoch);
   }
 
-  change(change: CatalogueChange): void {
-    // Whatever would throw comes first: all or nothing.
-    const indexed = (change.rows?.blocks ?? []).map((id) => ({
-      block: must(this.block(id), `block ${id} is in the catalogue`),
-      tail: this.lookupTail(id),
-    }));
-    for (const id of change.remove ?? []) this.#remove(id);
-    for (const { block, tail } of change.add ?? []) this.#addYoung(block, tail);
-    for (const group of change.groups ?? []) this.#putGroup(group);
-    if (change.rows !== undefined) {
-      this.#rows.set(
-        change.rows.slot,
-        change.rows.filters.map((filter) => new Uint8Array(filter)),
-      );
-      this.#rowsWritten += change.rows.filters.length;
-    }
-    for (const { block, tail } of indexed) {
-      this.#remove(block.id);
-      this.#indexed.set(block.id, { block, tail });
-      this.#rowsWritten += 2;
-    }
-    for (const object of change.retire ?? []) {
-      this.#retired.set(object.id, object);
+  change({ remove, add, groups, rows, retire, forget, job, settings }: CatalogueChange): void {
+    // What may throw comes first: a change is whole or not at all.
+    for (const id of rows?.blocks ?? []) must(this.#young.get(id), `block ${id} is young`);
+    for (const id of remove) this.#remove(id);
+    for (const { block, tail } of add) this.#addYoung(block, tail);
+    for (const group of groups) this.#putGroup(group);
+    if (rows !== undefined) this.#putRows(rows);
+    for (const object of retire) this.#retired.set(object.id, object);
+    for (const id of forget) this.#retired.delete(id);
+    this.#rowsWritten += retire.length + forget.length;
+    if (job !== undefined) {
+      this.#job = job ?? undefined;
       this.#rowsWritten++;
     }
-    for (const id of change.forget ?? []) if (this.#retired.delete(id)) this.#rowsWritten++;
-    if (change.job !== undefined) {
-      this.#rowsWritten++;
-      this.#job = change.job ?? undefined;
-    }
-    for (const [name, value] of Object.entries(change.settings ?? {})) {
-      this.#rowsWritten++;
-      if (value === null) this.#settings.delete(name);
-      else this.#settings.set(name, value);
-    }
+    for (const [name, value] of Object.entries(settings)) this.#putSetting(name, value);
     this.#lastId = this.lastId();
   }
 
@@ -244,6 +225,29 @@ export class MemoryShardStorage implements ShardStorage {
     this.#rowsWritten++;
     if (group.members.every((member) => member === 0)) this.#groups.delete(group.slot);
     else this.#groups.set(group.slot, group);
+  }
+
+  #putRows({ slot, blocks, filters }: GroupRows): void {
+    const moved = blocks.map((id) => ({
+      block: must(this.block(id), `block ${id} is in the catalogue`),
+      tail: this.lookupTail(id),
+    }));
+    this.#rows.set(
+      slot,
+      filters.map((filter) => new Uint8Array(filter)),
+    );
+    this.#rowsWritten += filters.length;
+    for (const { block, tail } of moved) {
+      this.#remove(block.id);
+      this.#indexed.set(block.id, { block, tail });
+      this.#rowsWritten += 2;
+    }
+  }
+
+  #putSetting(name: string, value: string | null): void {
+    if (value === null) this.#settings.delete(name);
+    else this.#settings.set(name, value);
+    this.#rowsWritten++;
   }
 
   #all(): CatalogueBlock[] {

@@ -39,6 +39,11 @@ export interface ShardPorts {
   readonly wakeCompactor: () => Promise<void>;
 }
 
+export interface ShardLimits extends Limits {
+  /** When blocks are merged; default PLAN_LIMITS. */
+  readonly plan?: PlanLimits;
+}
+
 export interface ShardIdentity {
   readonly tenant: string;
   readonly shard: number;
@@ -64,7 +69,7 @@ const DELETED = "the tenant is being deleted";
  */
 export class Shard {
   readonly #identity: ShardIdentity;
-  readonly #limits: Limits;
+  readonly #limits: ShardLimits;
   readonly #ports: ShardPorts;
   readonly #epochs: Epochs;
   readonly #catalogue: Catalogue;
@@ -82,13 +87,7 @@ export class Shard {
   #ticking: Promise<unknown> = Promise.resolve();
 
   /** @param alarmAt the alarm that is set in storage, if any */
-  constructor(
-    identity: ShardIdentity,
-    limits: Limits,
-    ports: ShardPorts,
-    alarmAt: number | null,
-    plan: PlanLimits = PLAN_LIMITS,
-  ) {
+  constructor(identity: ShardIdentity, limits: ShardLimits, ports: ShardPorts, alarmAt: number | null) {
     const { storage, objects, clock } = ports;
     this.#identity = identity;
     this.#limits = limits;
@@ -101,7 +100,7 @@ export class Shard {
       catalogue: this.#catalogue,
       epochs: this.#epochs,
       limits,
-      plan,
+      plan: limits.plan ?? PLAN_LIMITS,
     });
     this.#retention = new Retention(storage, this.#catalogue, limits);
     this.#destruction = new Destruction({ ...identity, storage, objects, limits });

@@ -39,28 +39,44 @@ export interface RetiredObject {
   readonly deleteAtMs: number;
 }
 
-/** One transaction on the catalogue. What is removed is removed before anything is added. */
+/** One transaction on the catalogue, in this order. */
 export interface CatalogueChange {
   /** Ids of blocks, in a filter group or not. Groups are not touched. */
-  readonly remove?: readonly number[];
+  readonly remove: readonly number[];
   /** New blocks, with filters of their own. */
-  readonly add?: readonly { readonly block: CatalogueBlock; readonly tail: BlockTail }[];
+  readonly add: readonly { readonly block: CatalogueBlock; readonly tail: BlockTail }[];
   /** Groups that are new or have changed; without members a group is removed, its slot free. */
-  readonly groups?: readonly FilterGroup[];
-  /** The rows of a group, one a bucket from 0, replacing those of the slot; its blocks give up their own filters. */
-  readonly rows?: {
-    readonly slot: number;
-    readonly blocks: readonly number[];
-    readonly filters: readonly Uint8Array[];
-  };
-  readonly retire?: readonly RetiredObject[];
+  readonly groups: readonly FilterGroup[];
+  /** A group's rows, replacing those of its slot. */
+  readonly rows: GroupRows | undefined;
+  readonly retire: readonly RetiredObject[];
   /** Ids of retired objects that are deleted. */
-  readonly forget?: readonly number[];
-  /** The open job; null closes it. */
-  readonly job?: ShardJob | null;
+  readonly forget: readonly number[];
+  /** The open job; null closes it, undefined leaves it as it is. */
+  readonly job: ShardJob | null | undefined;
   /** By name; null removes. */
-  readonly settings?: Readonly<Record<string, string | null>>;
+  readonly settings: Readonly<Record<string, string | null>>;
 }
+
+export interface GroupRows {
+  readonly slot: number;
+  /** Ids of the young blocks that are in the group: they give up their own filters. */
+  readonly blocks: readonly number[];
+  /** One a bucket, from 0. */
+  readonly filters: readonly Uint8Array[];
+}
+
+/** To be spread into those that change something. */
+export const NO_CHANGE: CatalogueChange = {
+  remove: [],
+  add: [],
+  groups: [],
+  rows: undefined,
+  retire: [],
+  forget: [],
+  job: undefined,
+  settings: {},
+};
 
 /**
  * Synchronous but for `sync`, `deleteAll` and the alarm, as SQLite in a Durable Object is. Methods that write are atomic.
