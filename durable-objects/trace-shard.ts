@@ -113,6 +113,10 @@ export class TraceShard extends DurableObject<Bindings> implements TraceShardRpc
       pause: () => scheduler.wait(0),
       sleep: (ms) => scheduler.wait(ms),
       wakeCompactor: () => env.COMPACTOR.getByName(name).wake(),
+      requestGrowth: async (load) => {
+        const { tenant, shard } = parseShardName(name);
+        await env.TENANT.getByName(tenant).requestGrowth(shard, load);
+      },
     };
   }
 

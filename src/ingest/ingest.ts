@@ -139,9 +139,12 @@ function asRefusal(error: unknown): AppError {
   return new AppError("internal", "a part of the batch cannot be stored", { cause: error });
 }
 
+function lastsMs({ retryAfterMs }: AppError): number {
+  return retryAfterMs ?? Number.POSITIVE_INFINITY;
+}
+
 /** The refusal that lasts longest: for good, or until the latest time to come back. */
 function worstOf(refusals: readonly AppError[]): AppError | undefined {
-  const lastsMs = ({ retryAfterMs }: AppError): number => retryAfterMs ?? Number.POSITIVE_INFINITY;
   return refusals.toSorted((a, b) => lastsMs(b) - lastsMs(a))[0];
 }
 

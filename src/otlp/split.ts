@@ -15,7 +15,7 @@ export interface ShardPart extends Omit<BatchSummary, "rejected"> {
   /** Bytes of what `write` makes. */
   readonly byteLength: number;
   /** The part as TracesData, written anew by each call into a buffer of its own. The batch must not have changed. */
-  write(): Uint8Array<ArrayBuffer>;
+  readonly write: () => Uint8Array<ArrayBuffer>;
 }
 
 const RECORD_TAG = tagOf(TRACES_DATA.resourceSpans, LENGTH);
@@ -123,24 +123,36 @@ class Part {
   }
 
   #measure(): number {
-    const { top, records, scopes, recordOf } = this.#frame;
+    const { top, records, recordOf } = this.#frame;
     let byteLength = top.length;
-    let recordLength = 0;
     for (let at = 0; at < this.#used;) {
-      const scope = this.#spans[at + 2] ?? 0;
-      let scopeLength = scopes[scope]?.length ?? 0;
-      for (; at < this.#used && this.#spans[at + 2] === scope; at += 3) {
-        scopeLength += fieldLength((this.#spans[at + 1] ?? 0) - (this.#spans[at] ?? 0));
+      const record = recordOf[this.#scopeAt(at)] ?? 0;
+      let recordLength = records[record]?.length ?? 0;
+      while (at < this.#used && recordOf[this.#scopeAt(at)] === record) {
+        const end = this.#measureScope(at);
+        recordLength += fieldLength(this.#scopeLengths.at(-1) ?? 0);
+        at = end;
       }
-      this.#scopeLengths.push(scopeLength);
-      if (recordLength === 0) recordLength = records[recordOf[scope] ?? 0]?.length ?? 0;
-      recordLength += fieldLength(scopeLength);
-      if (at < this.#used && recordOf[this.#spans[at + 2] ?? 0] === recordOf[scope]) continue;
       this.#recordLengths.push(recordLength);
       byteLength += fieldLength(recordLength);
-      recordLength = 0;
     }
     return byteLength;
+  }
+
+  /** Adds the length of the ScopeSpans whose spans begin at `first`. Returns where they end. */
+  #measureScope(first: number): number {
+    const scope = this.#scopeAt(first);
+    let byteLength = this.#frame.scopes[scope]?.length ?? 0;
+    let at = first;
+    for (; at < this.#used && this.#scopeAt(at) === scope; at += 3) {
+      byteLength += fieldLength((this.#spans[at + 1] ?? 0) - (this.#spans[at] ?? 0));
+    }
+    this.#scopeLengths.push(byteLength);
+    return at;
+  }
+
+  #scopeAt(at: number): number {
+    return this.#spans[at + 2] ?? 0;
   }
 
   #write(byteLength: number): Uint8Array<ArrayBuffer> {

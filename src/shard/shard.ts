@@ -14,6 +14,7 @@ import type {
   ShardStats,
   TickReport,
 } from "../store/rpc.ts";
+import type { ShardLoad } from "../store/tenant-rpc.ts";
 import type { Clock } from "../util/clock.ts";
 import { AppError, messageOf } from "../util/errors.ts";
 import { Catalogue } from "./catalogue.ts";
@@ -24,6 +25,7 @@ import { findLive } from "./find-live.ts";
 import { flushEpoch } from "./flush.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Jobs } from "./jobs.ts";
+import { LoadMeter } from "./load-meter.ts";
 import { Retention } from "./retention.ts";
 import { deleteRetired } from "./retired.ts";
 import type { ShardStorage } from "./storage.ts";
@@ -37,6 +39,8 @@ export interface ShardPorts {
   readonly sleep: (ms: number) => Promise<void>;
   /** Makes the compactor ask for jobs, if it does not do so already. */
   readonly wakeCompactor: () => Promise<void>;
+  /** Tells the tenant that this shard is too busy. */
+  readonly requestGrowth: (load: ShardLoad) => Promise<void>;
 }
 
 export interface ShardLimits extends Limits {
@@ -77,6 +81,7 @@ export class Shard {
   readonly #retention: Retention;
   readonly #destruction: Destruction;
   readonly #commits: GroupCommit<ParsedFrame>;
+  readonly #load: LoadMeter;
   #alarmAt: number | null;
   #flushFailures = 0;
   #appends = 0;
@@ -109,6 +114,7 @@ export class Shard {
       gather: ports.pause,
       commit: (frames) => this.#commit(frames),
     });
+    this.#load = new LoadMeter(limits.growth);
     this.#lastTickMs = clock.now();
     this.#alarmAt = alarmAt;
     // What there is to do the first tick finds out: for a shard that was asked only, that would be wasted.
@@ -123,6 +129,7 @@ export class Shard {
       throw new AppError("internal", `frame has ${batch.body.length} of ${parsed.bodyLength} bytes`);
     }
     if (this.#destruction.hasBegun) return { ok: false, kind: "not_found", message: DELETED };
+    this.#load.note(this.#ports.clock.now(), parsed.rawLength);
     const refusal = this.#refusal(batch.head.length + batch.body.length, parsed.rawLength);
     if (refusal !== undefined) return refusal;
     const frame: ParsedFrame = { head: batch.head, body: batch.body, parsed };
@@ -331,11 +338,19 @@ export class Shard {
     this.#flushFailures = error === undefined ? 0 : this.#flushFailures + 1;
     try {
       await this.#upkeep(nowMs);
+      await this.#askForGrowth();
     } catch (failure) {
       error ??= messageOf(failure);
     }
     this.#arm();
     return { flushedBlocks, flushedSpans, ...(error === undefined ? {} : { error }) };
+  }
+
+  async #askForGrowth(): Promise<void> {
+    const load = this.#load.overload(this.#ports.clock.now());
+    if (load === undefined || this.#destruction.hasBegun) return;
+    await this.#ports.requestGrowth(load);
+    this.#load.reset();
   }
 
   /** All that is no flush. What fails is due again with the next tick. */

@@ -121,10 +121,12 @@ export class ShardMapCache {
         (view) => {
           if (entry.call === call) entry.call = undefined;
           // One that was given up may come back after its successor.
-          if (entry.callNumber > call.number) return;
-          entry.view = view;
-          entry.askedMs = startedMs;
-          entry.callNumber = call.number;
+          if (entry.callNumber < call.number) {
+            entry.view = view;
+            entry.askedMs = startedMs;
+            entry.callNumber = call.number;
+          }
+          return undefined;
         },
         (error: unknown) => {
           if (entry.call === call) entry.call = undefined;

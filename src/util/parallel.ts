@@ -8,10 +8,10 @@ export async function settleAll<T, R>(
   work: (item: T) => Promise<R>,
 ): Promise<PromiseSettledResult<R>[]> {
   const results: PromiseSettledResult<R>[] = [];
-  let next = 0;
+  const left = items.entries();
   const worker = async (): Promise<void> => {
-    for (let at = next++; at < items.length; at = next++) {
-      const [result] = await Promise.allSettled([call(work, items[at] as T)]);
+    for (const [at, item] of left) {
+      const [result] = await Promise.allSettled([call(work, item)]);
       results[at] = result;
     }
   };

@@ -5,10 +5,10 @@ import type { TenantRecord, TenantStorage } from "../../src/tenant/storage.ts";
 /** A storage, and a second one on the same data: what an object finds after an eviction. */
 export interface TenantStorageUnderTest {
   readonly storage: TenantStorage;
-  reopen(): TenantStorage;
-  alarm(): Promise<number | null>;
+  readonly reopen: () => TenantStorage;
+  readonly alarm: () => Promise<number | null>;
   /** Names of all tables. */
-  tables(): string[];
+  readonly tables: () => string[];
 }
 
 const PLAIN: TenantRecord = {

@@ -159,6 +159,7 @@ export class World {
         sleep: (ms) => this.scheduler.wait("sleep", { owner, delayMs: ms }),
         // Without a compactor in the simulation so far.
         wakeCompactor: async () => undefined,
+        requestGrowth: async () => undefined,
       };
       return new Shard(IDENTITY, SIM_LIMITS, ports, this.storage.alarm);
     });

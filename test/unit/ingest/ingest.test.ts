@@ -155,7 +155,7 @@ describe("a shard that refuses", () => {
 
   test("nothing is under way any more when the refusal is told; of the rest nothing more is sent", async () => {
     const { calls, state, send } = setUp(64, (shard) => (shard === 0 ? refusal("unavailable", 1) : OK));
-    await expect(send(generator.batch(2_000))).rejects.toThrow();
+    await expect(send(generator.batch(2_000))).rejects.toThrow("unavailable 1");
     expect(state.running).toBe(0);
     expect(calls.length).toBeLessThan(20);
   });
@@ -183,9 +183,9 @@ describe("bounds", () => {
       kind: "too_large",
       message: expect.stringMatching(/^the batch takes \d+ bytes with its resources repeated for 64 shards/),
     });
-    const [, exact = ""] =
-      /takes (\d+) bytes/.exec(await send(bytes, { maxSplitBytes: 1 }).catch((error) => String(error))) ?? [];
-    await expect(send(bytes, { maxSplitBytes: Number(exact) - 1 })).rejects.toThrow();
+    const text = await send(bytes, { maxSplitBytes: 1 }).then(String, String);
+    const [, exact = ""] = /takes (\d+) bytes/.exec(text) ?? [];
+    await expect(send(bytes, { maxSplitBytes: Number(exact) - 1 })).rejects.toThrow("send fewer spans");
     expect(await send(bytes, { maxSplitBytes: Number(exact) })).toMatchObject({ acceptedSpans: 500 });
   });
 

@@ -426,7 +426,7 @@ describe("findTrace: several shards", () => {
   interface Shards {
     readonly store: FakeStore;
     readonly shards: readonly FakeShard[];
-    find(query?: Partial<TraceQuery>, fails?: readonly number[]): Promise<FoundTrace>;
+    readonly find: (query?: Partial<TraceQuery>, fails?: readonly number[]) => Promise<FoundTrace>;
   }
 
   function setUpShards(count: number): Shards {

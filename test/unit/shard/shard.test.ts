@@ -8,6 +8,7 @@ import { MemoryShardStorage } from "../../../src/shard/memory-storage.ts";
 import type { ShardPorts } from "../../../src/shard/shard.ts";
 import { Shard } from "../../../src/shard/shard.ts";
 import { MemoryStore } from "../../../src/store/memory-store.ts";
+import type { ShardLoad } from "../../../src/store/tenant-rpc.ts";
 import { concatBytes } from "../../../src/util/bytes.ts";
 import { AppError } from "../../../src/util/errors.ts";
 import { frameOf } from "../../support/frames.ts";
@@ -21,6 +22,7 @@ function makeBench(overrides: Partial<Limits> = {}, storage = new MemoryShardSto
   const limits = { ...DEFAULT_LIMITS, ...overrides };
   const objects = new MemoryStore();
   const clock = { ms: START, now: () => clock.ms };
+  const growth: ShardLoad[] = [];
   const ports: ShardPorts = {
     storage,
     objects,
@@ -28,10 +30,11 @@ function makeBench(overrides: Partial<Limits> = {}, storage = new MemoryShardSto
     pause: () => new Promise((resolve) => setImmediate(resolve)),
     sleep: async () => void (clock.ms += 250),
     wakeCompactor: async () => undefined,
+    requestGrowth: async (load) => void growth.push(load),
   };
   const make = async () =>
     new Shard({ tenant: "single-tenant", shard: 0 }, limits, ports, await storage.getAlarm());
-  return { storage, objects, clock, ports, make };
+  return { storage, objects, clock, growth, ports, make };
 }
 
 type Bench = ReturnType<typeof makeBench>;
@@ -428,5 +431,64 @@ describe("shard: object storage faults", () => {
       error: expect.stringContaining("checksum"),
     });
     expect(shard.stats().epochs).toBe(1);
+  });
+});
+
+describe("growth", () => {
+  /** `minutes` of `perSecond` appends, a tick at the end of each. The clock stands at the end of the last. */
+  async function load(bench: Bench, shard: Shard, perSecond: number, minutes: number): Promise<void> {
+    const frame = frameOf(makeGenerator({ seed: 1 }).batch(1));
+    for (let minute = 0; minute < minutes; minute++) {
+      for (let i = 0; i < perSecond * 60; i += 100) {
+        await Promise.all(
+          Array.from({ length: Math.min(100, perSecond * 60 - i) }, () => shard.append(frame)),
+        );
+      }
+      bench.clock.ms += 60_000;
+      await shard.tick(bench.clock.ms);
+    }
+  }
+
+  const limits = {
+    flushAgeMs: 86_400_000,
+    growth: { ...DEFAULT_LIMITS.growth, appendsPerSecond: 2, rawBytesPerSecond: 1e9, sustainedMs: 120_000 },
+  };
+
+  test("a shard that is too busy for as long as it takes asks for more, then waits as long again", async () => {
+    const bench = makeBench(limits);
+    const shard = await bench.make();
+    await load(bench, shard, 3, 1);
+    expect(bench.growth).toEqual([]);
+    await load(bench, shard, 3, 1);
+    expect(bench.growth).toEqual([{ appendsPerSecond: 3, rawBytesPerSecond: expect.any(Number) }]);
+    await load(bench, shard, 3, 1);
+    expect(bench.growth).toHaveLength(1);
+    await load(bench, shard, 3, 1);
+    expect(bench.growth).toHaveLength(2);
+  });
+
+  test("at the limit it asks for nothing", async () => {
+    const bench = makeBench(limits);
+    await load(bench, await bench.make(), 2, 5);
+    expect(bench.growth).toEqual([]);
+  });
+
+  test("a tenant that cannot be reached is asked again by the next tick, and the flush goes on", async () => {
+    const bench = makeBench({ ...limits, flushAgeMs: 1_000 });
+    let calls = 0;
+    const requestGrowth = async (): Promise<void> => {
+      if (++calls === 1) throw new Error("out of reach");
+    };
+    const shard = new Shard(
+      { tenant: "single-tenant", shard: 0 },
+      { ...DEFAULT_LIMITS, ...limits, flushAgeMs: 1_000 },
+      { ...bench.ports, requestGrowth },
+      null,
+    );
+    await load(bench, shard, 3, 2);
+    expect([calls, shard.stats().epochs]).toEqual([1, 0]);
+    await shard.tick(bench.clock.ms);
+    await shard.tick(bench.clock.ms);
+    expect(calls).toBe(2);
   });
 });

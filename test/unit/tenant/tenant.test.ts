@@ -220,7 +220,7 @@ describe("retention", () => {
     tenant.setRetention(3 * DAY);
     expect(tenant.view().retentionMs).toBe(3 * DAY);
     expect(await runAlarms(tenant)).toBe(1);
-    expect([...shards.keys()].sort()).toEqual([0, 1, 2, 3]);
+    expect(new Set(shards.keys())).toEqual(new Set([0, 1, 2, 3]));
     for (const { settings } of shards.values()) expect(settings).toEqual([{ retentionMs: 3 * DAY }]);
   });
 
@@ -303,7 +303,7 @@ describe("deletion", () => {
       "tenant=acme2/x",
       "x/tenant=acme/",
     ]);
-    expect([...shards.keys()].sort()).toEqual([0, 1, 2, 3]);
+    expect(new Set(shards.keys())).toEqual(new Set([0, 1, 2, 3]));
     for (const shard of shards.values()) expect(shard.destroyed).toBeGreaterThanOrEqual(2);
     expect(new Set(ended)).toEqual(new Set([0, 1, 2, 3]));
     expect(storage.load()).toBeUndefined();
