@@ -9,6 +9,8 @@ const SPAN_TAG = tagOf(SCOPE_SPANS.spans, LENGTH);
 const SPAN_ROOM = 2;
 const START_BYTES_MAX = 1 << 20;
 const RESOURCE_BYTES = 256;
+/** Resources of a batch, each some 800 bytes of heap with its scope; real batches have tens. */
+const RESOURCES_MAX = 50_000;
 /** Spans refused one by one; more is no batch of spans. An empty one is a byte of Thrift: 32 MiB hold 32 million. */
 const REFUSED_MAX = 1_000_000;
 
@@ -61,7 +63,7 @@ export class BatchBuilder {
   readonly out: WireWriter;
   refusedSpans = 0;
   firstRefusal: string | undefined;
-  /** All resources in one buffer: a hostile batch names another one in each of 400,000 spans. */
+  /** All resources in one buffer: a hostile batch names another one in each span. */
   readonly #resourceBytes = new WireWriter(RESOURCE_BYTES);
   readonly #resources: Resource[] = [];
   readonly #scopes: Scope[] = [];
@@ -86,8 +88,14 @@ export class BatchBuilder {
     }
   }
 
-  /** A resource that is filled later, with `fillResource`: its spans may come first. Returns its id. */
+  /**
+   * A resource that is filled later, with `fillResource`: its spans may come first. Returns its id.
+   * @throws AppError `too_large` past 50,000
+   */
   reserveResource(): number {
+    if (this.#resources.length === RESOURCES_MAX) {
+      throw new AppError("too_large", `spans of more than ${RESOURCES_MAX} resources`);
+    }
     this.#resources.push({ start: 0, end: 0, scopes: [], length: 0 });
     return this.#resources.length - 1;
   }
@@ -102,7 +110,7 @@ export class BatchBuilder {
     reserved.end = this.#resourceBytes.length;
   }
 
-  /** A resource of the attributes that `write` writes (fields of Resource). Returns its id. */
+  /** A resource of the attributes that `write` writes (fields of Resource). Returns its id. Throws as `reserveResource`. */
   addResource(write: (out: WireWriter) => void): number {
     const resource = this.reserveResource();
     this.fillResource(resource, write);

@@ -20,6 +20,8 @@ const QUOTES = QUOTE * ONES;
 const BACKSLASHES = BACKSLASH * ONES;
 const SPACES = 0x20 * ONES;
 const HIGH_BITS = 0x80808080 | 0;
+/** Levels of a value that is passed over. One level is three bytes of a body and 8 of memory. */
+const DEPTH_MAX = 1000;
 /** Digits that 32 bits hold. */
 const CHUNK_DIGITS = 9;
 
@@ -294,7 +296,7 @@ export class JsonCursor {
     this.end = this.pos;
   }
 
-  /** Passes over any value, however deep, without recursion. */
+  /** Passes over any value of up to 1000 levels, without recursion. */
   skip(): void {
     const first = this.peek();
     if (first !== OPEN_BRACE && first !== OPEN_BRACKET) return this.scalar();
@@ -303,6 +305,7 @@ export class JsonCursor {
       const bracket = this.peek();
       if (bracket !== OPEN_BRACE && bracket !== OPEN_BRACKET) this.scalar();
       else if (this.open(bracket)) {
+        if (closers.length === DEPTH_MAX) throw this.#tooDeep();
         closers.push(bracket + 2);
         if (bracket === OPEN_BRACE) this.key();
         continue;
@@ -320,6 +323,13 @@ export class JsonCursor {
   #expect(byte: number): void {
     if (this.peek() !== byte) throw this.malformed();
     this.pos++;
+  }
+
+  #tooDeep(): AppError {
+    return new AppError(
+      "invalid_argument",
+      `JSON nested deeper than ${DEPTH_MAX} levels at byte ${this.pos}`,
+    );
   }
 
   malformed(at: number = this.pos): AppError {

@@ -7,7 +7,7 @@ import { isObject, nameOf } from "../otlp/json-scalars.ts";
 import { base64Digits, base64Length, decodeBase64, parseInteger } from "../otlp/json-values.ts";
 import { parseJson } from "../otlp/json.ts";
 import { AppError } from "../util/errors.ts";
-import { parseHexText } from "./hex-ids.ts";
+import { clearWords, parseHexText } from "./hex-ids.ts";
 import type { V1Annotation, V1BinaryAnnotation, V1Endpoint, V1Span, V1Value } from "./v1-span.ts";
 import { V1Writer } from "./v1-writer.ts";
 import { SPAN_ID_WORDS, TRACE_ID_WORDS } from "./v2-span.ts";
@@ -20,6 +20,10 @@ type Place = string;
 /** Reads one span; notes the first thing that does not fit instead of throwing: a body may have a million bad spans. */
 class Reader {
   refusal = "";
+  // Of the span at hand. New ones for each of a million spans would be most of what the whole takes.
+  readonly #traceId = new Uint32Array(TRACE_ID_WORDS);
+  readonly #spanId = new Uint32Array(SPAN_ID_WORDS);
+  readonly #parentId = new Uint32Array(SPAN_ID_WORDS);
 
   #refuse(place: Place, expected: string, value: unknown): void {
     if (this.refusal !== "") return;
@@ -27,6 +31,7 @@ class Reader {
       value === undefined ? `${place}: missing` : `${place}: expected ${expected}, got ${nameOf(value)}`;
   }
 
+  /** The span, until the next is read; undefined, and `refusal` says why, when it cannot be taken. */
   span(value: unknown): V1Span | undefined {
     this.refusal = "";
     if (!isObject(value)) {
@@ -35,9 +40,9 @@ class Reader {
     }
     const duration = value["duration"] ?? undefined;
     const span: V1Span = {
-      traceId: this.#id(".traceId", value["traceId"], TRACE_ID_WORDS),
-      id: this.#id(".id", value["id"], SPAN_ID_WORDS),
-      parentId: this.#id(".parentId", value["parentId"] ?? "", SPAN_ID_WORDS),
+      traceId: this.#id(".traceId", value["traceId"], this.#traceId),
+      id: this.#id(".id", value["id"], this.#spanId),
+      parentId: this.#id(".parentId", value["parentId"] ?? "", this.#parentId),
       name: this.#text(".name", value["name"]),
       timestamp: this.#micros(".timestamp", value["timestamp"]),
       duration: duration === undefined ? undefined : this.#micros(".duration", duration),
@@ -51,11 +56,11 @@ class Reader {
     return this.refusal === "" ? span : undefined;
   }
 
-  #id(place: Place, value: unknown, words: number): Uint32Array {
-    const id = new Uint32Array(words);
+  #id(place: Place, value: unknown, id: Uint32Array): Uint32Array {
+    clearWords(id);
     if (typeof value !== "string") this.#refuse(place, "a string", value);
     else if (value === "" && place === ".parentId") return id;
-    else if (!parseHexText(value, id)) this.#refuse(place, `up to ${8 * words} hex digits`, value);
+    else if (!parseHexText(value, id)) this.#refuse(place, `up to ${8 * id.length} hex digits`, value);
     return id;
   }
 

@@ -340,8 +340,8 @@ class Reader {
  * Converts a Zipkin v2 JSON body. Spans that cannot be taken are counted, with the place in the first of them; null is
  * absent, unknown fields are passed over, numbers and booleans in tags become their text, of equal keys the last counts.
  * @param body UTF-8; used up (escapes are undone in place), not retained
- * @throws AppError `invalid_argument` when the body is no list or no JSON, naming the byte; `too_large` when the spans
- * take more than `limits.maxBodyBytes` as OTLP
+ * @throws AppError `invalid_argument` when the body is no list or no JSON, naming the byte, or nested deeper than 1000
+ * levels; `too_large` when the spans take more than `limits.maxBodyBytes` as OTLP or are of more than 50,000 resources
  */
 export function convertV2Json(body: Uint8Array, limits: Limits): Converted {
   const builder = new BatchBuilder(body.length, limits);

@@ -97,7 +97,7 @@ function bytesOfHex(hex: string): Uint8Array {
   return new Uint8Array(Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, "hex"));
 }
 
-function ipv6Bytes(text: string): Uint8Array {
+export function ipv6Bytes(text: string): Uint8Array {
   const [head = "", tail = ""] = text.split("::");
   const groups = (part: string): number[] =>
     part === "" ? [] : part.split(":").map((group) => parseInt(group, 16));

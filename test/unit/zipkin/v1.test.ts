@@ -1,37 +1,18 @@
-import { fromBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
-import type { Converted } from "../../../src/otlp/batch-builder.ts";
-import { TracesDataSchema } from "../../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
-import { walkBatch } from "../../../src/otlp/walk.ts";
 import { convertV1Json } from "../../../src/zipkin/v1-json.ts";
 import { convertV1Thrift } from "../../../src/zipkin/v1-thrift.ts";
+import { decode } from "../../support/format-checks.ts";
 import type { NormalSpan } from "../../support/normal-span.ts";
-import { normalizeTracesData } from "../../support/normal-span.ts";
 import type { Value } from "../../support/thrift.ts";
-import { encodeThrift, i64, text } from "../../support/thrift.ts";
+import { i64, text } from "../../support/thrift.ts";
+import type { ZipkinV1Span } from "../../support/zipkin-v1.ts";
+import { encodeV1Json, encodeV1ThriftList, thriftV1Span } from "../../support/zipkin-v1.ts";
 
 const NOW_MS = 1_795_392_000_000;
 const NOW_NS = "1795392000000000000";
 
-interface Endpoint {
-  serviceName?: string;
-  ipv4?: string;
-  ipv6?: string;
-  port?: number;
-}
-interface Span {
-  traceId: string;
-  id: string;
-  parentId?: string;
-  name?: string;
-  timestamp?: number;
-  duration?: number;
-  annotations?: { timestamp?: number; value: string; endpoint?: Endpoint }[];
-  binaryAnnotations?: { key: string; value: string | boolean; type?: string; endpoint?: Endpoint }[];
-}
-
-const BASE: Span = {
+const BASE: ZipkinV1Span = {
   traceId: "d269b633813fc60c",
   id: "eee19b7ec3c1b174",
   name: "get",
@@ -39,84 +20,16 @@ const BASE: Span = {
   duration: 1500,
 };
 
-function thriftEndpoint({ serviceName, ipv4, ipv6, port }: Endpoint): Value {
-  const octets = (ipv4 ?? "0.0.0.0").split(".").map(Number);
-  return {
-    struct: [
-      [1, { i32: octets.reduce((sum, octet) => (sum << 8) | octet, 0) }],
-      [2, { i16: ((port ?? 0) << 16) >> 16 }],
-      [3, text(serviceName ?? "")],
-      [
-        4,
-        ipv6 === undefined ? undefined : text(Uint8Array.from({ length: 16 }, (_, i) => (i === 15 ? 1 : 0))),
-      ],
-    ],
-  };
-}
-
-function thriftSpan(span: Span): Value {
-  const id = (hex: string): Value => i64(BigInt(`0x${hex}`));
-  const high = span.traceId.length > 16 ? span.traceId.slice(0, -16) : undefined;
-  return {
-    struct: [
-      [1, id(span.traceId.slice(-16))],
-      [3, text(span.name ?? "")],
-      [4, id(span.id)],
-      [5, span.parentId === undefined ? undefined : id(span.parentId)],
-      [
-        6,
-        {
-          of: 12,
-          list: (span.annotations ?? []).map(({ timestamp, value, endpoint }) => ({
-            struct: [
-              [1, i64(timestamp ?? 0)],
-              [2, text(value)],
-              [3, endpoint && thriftEndpoint(endpoint)],
-            ],
-          })),
-        },
-      ],
-      [
-        8,
-        {
-          of: 12,
-          list: (span.binaryAnnotations ?? []).map(({ key, value, endpoint }) => ({
-            struct: [
-              [1, text(key)],
-              [2, text(typeof value === "string" ? value : Uint8Array.of(value ? 1 : 0))],
-              [3, { i32: typeof value === "string" ? 6 : 0 }],
-              [4, endpoint && thriftEndpoint(endpoint)],
-            ],
-          })),
-        },
-      ],
-      [9, { bool: false }],
-      [10, span.timestamp === undefined ? undefined : i64(span.timestamp)],
-      [11, span.duration === undefined ? undefined : i64(span.duration)],
-      [12, high === undefined ? undefined : id(high)],
-    ],
-  };
-}
-
-const encodeList = (spans: readonly Value[]): Uint8Array => {
-  // A list at the top has no field around it: the struct's head and stop are cut away.
-  return encodeThrift({ struct: [[1, { list: spans, of: 12 }]] }, "binary").slice(3, -1);
-};
-
-function decode({ traces }: Converted): NormalSpan[] {
-  walkBatch(traces, DEFAULT_LIMITS);
-  return normalizeTracesData(fromBinary(TracesDataSchema, traces));
-}
-
 const json = (value: unknown) =>
   convertV1Json(new TextEncoder().encode(JSON.stringify(value)), DEFAULT_LIMITS, NOW_MS);
-const thrift = (spans: readonly Value[]) => convertV1Thrift(encodeList(spans), DEFAULT_LIMITS, NOW_MS);
+const thrift = (spans: readonly Value[]) =>
+  convertV1Thrift(encodeV1ThriftList(spans), DEFAULT_LIMITS, NOW_MS);
 
 describe.each([
-  ["json", (spans: Span[]) => json(spans)],
-  ["thrift", (spans: Span[]) => thrift(spans.map(thriftSpan))],
+  ["json", (spans: ZipkinV1Span[]) => convertV1Json(encodeV1Json(spans), DEFAULT_LIMITS, NOW_MS)],
+  ["thrift", (spans: ZipkinV1Span[]) => thrift(spans.map(thriftV1Span))],
 ])("%s", (_name, convert) => {
-  const one = (span: Partial<Span> = {}): NormalSpan => {
+  const one = (span: Partial<ZipkinV1Span> = {}): NormalSpan => {
     const spans = decode(convert([{ ...BASE, ...span }]));
     expect(spans).toHaveLength(1);
     return spans[0]!;
@@ -188,7 +101,7 @@ describe.each([
   });
 
   test("service: else of a binary annotation, else the local component, else unknown-service", () => {
-    const service = (binaryAnnotations: Span["binaryAnnotations"]) =>
+    const service = (binaryAnnotations: ZipkinV1Span["binaryAnnotations"]) =>
       one({ binaryAnnotations: binaryAnnotations ?? [] }).resource.attributes[0];
     expect(service([{ key: "a", value: "b", endpoint: { serviceName: "bin" } }])).toEqual([
       "service.name",

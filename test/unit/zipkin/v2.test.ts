@@ -130,6 +130,7 @@ describe.each([
       [{ ipv4: "1.2.3.4", port: 8080 }, "1.2.3.4"],
       [{ ipv6: "2001:db8::c001", port: 8080 }, "2001:db8::c001"],
       [{ ipv6: "::1", port: 8080 }, "::1"],
+      [{ ipv4: "1.2.3.4", ipv6: "::1", port: 8080 }, "1.2.3.4"],
     ])("local address %j", (address, ip) =>
       expect(one({ localEndpoint: { serviceName: "shop", ...address } }).attributes).toEqual([
         ["net.host.ip", { string: ip }],
