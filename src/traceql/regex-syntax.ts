@@ -65,7 +65,7 @@ const ASSERTION_ESCAPES: Readonly<Record<string, Assertion>> = {
 };
 
 const COUNT = /\{(0|[1-9]\d*)(,(0|[1-9]\d*)?)?\}/y;
-const GROUP_NAME = /\?P?<(\w+)>/y;
+const GROUP_NAME = /\?P?<\w+>/y;
 const FLAGS = /\?([imsU]*)(-([imsU]+))?([:)])/y;
 const POSIX_CLASS = /\[:(\^?)(\w+):\]/y;
 const UNICODE_CLASS = /[pP](?:\{(\^?)(\w+)\}|([A-Z]))/y;
@@ -74,7 +74,6 @@ const OCTAL = /(?:0[0-7]{0,2}|[1-7][0-7]{1,2})/y;
 
 class RegexParser {
   private readonly pattern: string;
-  private readonly names = new Set<string>();
   private at = 0;
   private depth = 0;
   private flags: Flags = { fold: false, multiLine: false, dotAll: false };
@@ -182,14 +181,8 @@ class RegexParser {
     this.at++;
     const { flags } = this;
     if (this.startsWith("?")) {
-      const name = this.match(GROUP_NAME)?.[1];
-      if (name === undefined) {
-        if (this.groupFlags(start)) return;
-      } else if (this.names.has(name)) {
-        throw new RegexFault(`duplicate group name: ${name}`);
-      } else {
-        this.names.add(name);
-      }
+      const named = this.match(GROUP_NAME) !== undefined;
+      if (!named && this.groupFlags(start)) return;
     }
     if (++this.depth > DEPTH_MAX) throw new RegexFault(`groups nest deeper than ${DEPTH_MAX} levels`);
     parts.push(this.alternation());
@@ -324,6 +317,7 @@ class RegexParser {
     if (digits !== undefined) {
       const codePoint = Number.parseInt(digits, 16);
       if (codePoint <= MAX_CODE_POINT) return codePoint;
+      throw new RegexFault(`invalid escape sequence: ${this.pattern.slice(start, start + 2)}`);
     }
     const char = this.pattern[this.at] ?? "";
     this.at++;
