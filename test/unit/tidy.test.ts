@@ -13,7 +13,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/segment", "src/block"],
   ["src/store"],
   ["src/compaction"],
-  ["src/ingest", "src/query", "src/shard", "src/tenant"],
+  ["src/ingest", "src/scan", "src/shard", "src/tenant"],
+  ["src/query"],
   ["src/http", "durable-objects"],
   ["src"], // src/index.ts, the composition root
   ["src/cli"], // commands for a developer's machine; never part of the Worker

@@ -1,0 +1,201 @@
+// A block as a source of spans: the columns are the model's, and few reads bring them.
+import { beforeAll, describe, expect, test } from "vitest";
+import type { ByteRange } from "../../../src/block/meta.ts";
+import { bytesSource, openBlock, type RangeSource } from "../../../src/block/reader.ts";
+import { type BlockSource, blockSources } from "../../../src/scan/block-source.ts";
+import { ChunkCache } from "../../../src/scan/chunk-cache.ts";
+import { coalesce } from "../../../src/scan/coalesce.ts";
+import type { Column, Values } from "../../../src/traceql/storage.ts";
+import { buildBlock, hex, type ModelRow, modelRows } from "../../support/block-model.ts";
+import { makeGenerator } from "../../support/generator.ts";
+
+const generator = makeGenerator({ seed: 7 });
+const messages = Array.from({ length: 90 }, () => generator.batch(1000));
+const rows: ModelRow[] = modelRows(messages);
+let file: Uint8Array;
+
+beforeAll(async () => {
+  ({ file } = await buildBlock(messages));
+});
+
+interface Opened {
+  readonly source: BlockSource;
+  readonly reads: ByteRange[];
+}
+
+async function open(cache = new ChunkCache(64 * 1024 * 1024)): Promise<Opened> {
+  const reads: ByteRange[] = [];
+  const inner = bytesSource(file);
+  const ranges: RangeSource = {
+    byteLength: file.length,
+    read(range) {
+      reads.push(range);
+      return inner.read(range);
+    },
+  };
+  const block = await openBlock(ranges);
+  const attributes = await block.attributes();
+  reads.length = 0;
+  const [source] = blockSources({ key: "a", block, attributes, source: ranges, cache });
+  if (source === undefined) throw new Error("a block has a row group");
+  return { source, reads };
+}
+
+/** The bytes of each row's value; undefined where there is none. */
+function valuesOf(source: BlockSource, column: Column): (Uint8Array | undefined)[] {
+  const out: (Uint8Array | undefined)[] = [];
+  for (let index = 0; index + 1 < source.pageRows.length; index++) {
+    const { firstRow, rowCount, present, content } = column.page(index);
+    expect(firstRow).toBe(source.pageRows[index]);
+    let at = 0;
+    for (let row = 0; row < rowCount; row++) {
+      const has = present === undefined || ((present[row >>> 3] ?? 0) >>> (row & 7)) % 2 === 1;
+      const code = has ? at++ : -1;
+      if (code < 0) out.push(undefined);
+      else if (content.kind === "values") out.push(valueAt(content.values, code));
+      else out.push(valueAt(column.dictionary, content.codes[code] ?? -1));
+    }
+  }
+  return out;
+}
+
+function valueAt(values: Values | undefined, index: number): Uint8Array | undefined {
+  if (values?.kind === "fixed")
+    return values.bytes.subarray(values.width * index, values.width * (index + 1));
+  if (values?.kind === "bytes")
+    return values.bytes.subarray(values.offsets[2 * index], values.offsets[2 * index + 1]);
+  throw new Error(`values of kind ${values?.kind}`);
+}
+
+const text = (bytes: Uint8Array | undefined): string | undefined =>
+  bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+
+describe("a block's row group", () => {
+  test("has the traces of the model", async () => {
+    const { source, reads } = await open();
+    const { ids, firstRows } = await source.traces();
+    const expected = rows.flatMap(({ span }, row) =>
+      row === 0 || hex(span.traceId) !== hex(rows[row - 1]?.span.traceId ?? new Uint8Array(0))
+        ? [{ id: hex(span.traceId), row }]
+        : [],
+    );
+    expect(source.rowCount).toBe(rows.length);
+    expect([...firstRows]).toEqual([...expected.map(({ row }) => row), rows.length]);
+    expect(expected.map((_, i) => hex(ids.subarray(16 * i, 16 * i + 16)))).toEqual(
+      expected.map(({ id }) => id),
+    );
+    await source.traces();
+    expect(reads).toHaveLength(1);
+  });
+
+  test("has the columns of the model, over several pages", async () => {
+    const { source } = await open();
+    expect(source.pageRows.length).toBeGreaterThan(2);
+    const [name, spanId, start, duration, parent] = await source.load([
+      "name",
+      "spanId",
+      "start",
+      "duration",
+      "parentDistance",
+    ]);
+    if (!name || !spanId || !start || !duration || !parent) throw new Error("five columns");
+    expect(valuesOf(source, name).map(text)).toEqual(rows.map(({ span }) => span.name));
+    expect(valuesOf(source, spanId).map((id) => hex(id ?? new Uint8Array(0)))).toEqual(
+      rows.map(({ span }) => hex(span.spanId)),
+    );
+    const int64 = (bytes: Uint8Array | undefined): bigint =>
+      new DataView(new Uint8Array(bytes ?? []).buffer).getBigInt64(0, true);
+    expect(valuesOf(source, start).map(int64)).toEqual(rows.map(({ span }) => span.startTimeUnixNano));
+    const durations = rows.map(({ span }) => span.endTimeUnixNano - span.startTimeUnixNano);
+    expect(valuesOf(source, duration).map(int64)).toEqual(durations);
+    const int32 = (bytes: Uint8Array | undefined): number =>
+      new DataView(new Uint8Array(bytes ?? []).buffer).getInt32(0, true);
+    expect(valuesOf(source, parent).map(int32)).toEqual(rows.map(({ parentDistance }) => parentDistance));
+    expect(source.bounds.minStartNs).toBe(
+      rows.map(({ span }) => span.startTimeUnixNano).reduce((a, b) => (a < b ? a : b)),
+    );
+    expect(source.bounds.maxDurationNs).toBe(durations.reduce((a, b) => (a > b ? a : b)));
+  });
+
+  test("has a column for each frequent attribute", async () => {
+    const { source } = await open();
+    const [route] = await source.load(["string:http.route"]);
+    if (route === undefined) throw new Error("one column");
+    const expected = rows.map(({ span }) => {
+      const value = span.attributes.find(({ key }) => key === "http.route")?.value?.value;
+      return value?.case === "stringValue" ? value.value : undefined;
+    });
+    expect(expected.some((value) => value !== undefined)).toBe(true);
+    expect(valuesOf(source, route).map(text)).toEqual(expected);
+    expect(source.rest.length).toBeGreaterThan(0);
+  });
+
+  test("what is asked for in one turn is one read, and none the second time", async () => {
+    const cache = new ChunkCache(64 * 1024 * 1024);
+    const first = await open(cache);
+    await Promise.all([
+      first.source.traces(),
+      first.source.load(["name", "start"]),
+      first.source.load(["resource"]),
+    ]);
+    expect(first.reads).toHaveLength(1);
+    const second = await open(cache);
+    await Promise.all([second.source.traces(), second.source.load(["name", "start", "resource"])]);
+    expect(second.reads).toHaveLength(0);
+  });
+
+  test("a column that is not there is an error, a failed read is tried again", async () => {
+    const { source } = await open();
+    await expect(source.load(["string:no.such"])).rejects.toMatchObject({ kind: "not_found" });
+    const broken = await open();
+    let isBroken = true;
+    const block = await openBlock(bytesSource(file));
+    const [other] = blockSources({
+      key: "b",
+      block,
+      attributes: await block.attributes(),
+      cache: new ChunkCache(1),
+      source: {
+        byteLength: file.length,
+        read: async (range) => {
+          if (isBroken) throw new Error("no connection");
+          return bytesSource(file).read(range);
+        },
+      },
+    });
+    if (other === undefined) throw new Error("a block has a row group");
+    await expect(other.traces()).rejects.toThrow("no connection");
+    isBroken = false;
+    expect((await other.traces()).ids).toEqual((await broken.source.traces()).ids);
+  });
+});
+
+describe("coalesce", () => {
+  const at = (offset: number, length: number): ByteRange => ({ offset, length });
+  const MIB = 1024 * 1024;
+
+  test("near ranges are one read, far ones are not", () => {
+    expect(coalesce([at(900, 10), at(0, 100), at(50, 10)], 9)).toEqual([at(0, 910)]);
+    expect(coalesce([at(0, 10), at(MIB, 10)], 9)).toEqual([at(0, 10), at(MIB, 10)]);
+    expect(coalesce([], 1)).toEqual([]);
+  });
+
+  test("at most so many reads, over the narrowest gaps", () => {
+    const ranges = [at(0, 10), at(MIB, 10), at(4 * MIB, 10), at(5 * MIB, 10)];
+    expect(coalesce(ranges, 2)).toEqual([at(0, MIB + 10), at(4 * MIB, MIB + 10)]);
+    expect(coalesce(ranges, 1)).toEqual([at(0, 5 * MIB + 10)]);
+  });
+});
+
+describe("chunk cache", () => {
+  test("keeps what was used last, within its bytes", () => {
+    const cache = new ChunkCache(100);
+    for (const key of ["a", "b", "c", "d"]) cache.set(key, new Uint8Array(25));
+    expect(cache.get("a")).toHaveLength(25);
+    cache.set("e", new Uint8Array(25));
+    expect(cache.get("b")).toBeUndefined();
+    expect(cache.get("a")).toHaveLength(25);
+    cache.set("f", new Uint8Array(26));
+    expect(cache.get("f")).toBeUndefined();
+  });
+});
