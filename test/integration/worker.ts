@@ -1,8 +1,10 @@
-// The Worker as deployed, but for a TraceShard into which tests can put faults.
-import { TraceShard as RealTraceShard } from "../../durable-objects/index.ts";
+// The Worker as deployed, but for objects into which tests can put faults.
+import { Tenant as RealTenant, TraceShard as RealTraceShard } from "../../durable-objects/index.ts";
 import type { ShardPorts } from "../../src/shard/shard.ts";
 import type { Bindings } from "../../src/store/bindings.ts";
+import type { TenantPorts } from "../../src/tenant/tenant.ts";
 
+export { Compactor } from "../../durable-objects/index.ts";
 export { default } from "../../src/index.ts";
 
 /** What a test sets; read at each use, so that faults come and go while an object lives. */
@@ -46,6 +48,13 @@ export class TraceShard extends RealTraceShard {
         },
       }),
     };
+  }
+}
+
+export class Tenant extends RealTenant {
+  protected override ports(name: string, state: DurableObjectState, env: Bindings): TenantPorts {
+    const real = super.ports(name, state, env);
+    return { ...real, clock: { now: () => real.clock.now() + (faults.clockOffsetMs ?? 0) } };
   }
 }
 
