@@ -148,20 +148,19 @@ export class Tag {
     return true;
   }
 
-  /** Reads the value of `type` whose head is at `at`. Returns its end, or -1 when it is another or cut short. */
+  /** Reads the value of `type` whose head is at `at`. Returns its end, perhaps past that of the body, or -1. */
   #compactValue(reader: ThriftReader, type: number, at: number): number {
     const { view, bytes } = reader.source;
-    const rest = bytes.length - at - 1;
     const head = bytes[at];
     this.bool = head === COMPACT_TRUE;
     if (type === TAG_TYPE.bool) return this.bool || head === COMPACT_FALSE ? at + 1 : -1;
     if (head !== COMPACT_VALUES[type]) return -1;
     if (type === TAG_TYPE.string || type === TAG_TYPE.binary) {
       const length = bytes[at + 1] ?? 128;
-      return length > 127 || length > rest - 1 ? -1 : this.#setRange(type, at + 2, length);
+      return length > 127 ? -1 : this.#setRange(type, at + 2, length);
     }
     if (type === TAG_TYPE.double) {
-      if (rest < 8) return -1;
+      if (at + 9 > bytes.length) return -1;
       this.double = view.getFloat64(at + 1, true);
       return at + 9;
     }

@@ -101,6 +101,53 @@ describe("tags", () => {
     expect([span.kind, span.attributes]).toEqual([number, []]);
   });
 
+  test.each(["binary", "compact"] as const)(
+    "a type that Jaeger does not have: the text, if any, %s",
+    (protocol) => {
+      const types = [-1, -2, 5, 6, 64, 300, -300];
+      const tags = types.map((type): Value => ({
+        struct: [
+          [1, { text: String(type) }],
+          [2, { i32: type }],
+          [3, type % 2 === 0 ? { text: "x" } : undefined],
+        ],
+      }));
+      const expected = types.map((type) => [String(type), type % 2 === 0 ? { string: "x" } : { none: true }]);
+      expect(one({ tags }, protocol).attributes).toEqual(expected);
+      const kind: Value = {
+        struct: [
+          [1, { text: "span.kind" }],
+          [2, { i32: -1 }],
+          [3, { text: "client" }],
+        ],
+      };
+      expect(one({ tags: [kind] }, protocol).kind).toBe(0);
+    },
+  );
+
+  test.each(["binary", "compact"] as const)("a value of another type than is said: zero, %s", (protocol) => {
+    const tag = (type: number, field: number, value: Value): Value => ({
+      struct: [
+        [1, { text: "k" }],
+        [2, { i32: type }],
+        [field, value],
+      ],
+    });
+    const tags = [
+      tag(0, 6, { i64: 5 }),
+      tag(1, 3, { text: "x" }),
+      tag(2, 4, { double: 1 }),
+      tag(3, 5, { bool: true }),
+    ];
+    expect(one({ tags: [...tags, tag(4, 3, { text: "x" })] }, protocol).attributes).toEqual([
+      ["k", { string: "" }],
+      ["k", { double: "0" }],
+      ["k", { bool: false }],
+      ["k", { int: "0" }],
+      ["k", { bytes: "" }],
+    ]);
+  });
+
   test("span.kind of another name stays", () => {
     const span = withTags(jaegerTag("span.kind", "odd"));
     expect([span.kind, span.attributes]).toEqual([0, [["span.kind", { string: "odd" }]]]);

@@ -4,10 +4,12 @@ import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
 import type { Converted } from "../../../src/otlp/batch-builder.ts";
 import { TracesDataSchema } from "../../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
 import { walkBatch } from "../../../src/otlp/walk.ts";
+import { ByteSource } from "../../../src/util/byte-source.ts";
 import { convertV2Json } from "../../../src/zipkin/v2-json.ts";
 import { convertV2Protobuf } from "../../../src/zipkin/v2-protobuf.ts";
 import type { NormalSpan } from "../../support/normal-span.ts";
 import { normalizeTracesData } from "../../support/normal-span.ts";
+import { makeRandom } from "../../support/random.ts";
 import type { ZipkinSpan } from "../../support/zipkin.ts";
 import { encodeZipkinJson, encodeZipkinProtobuf } from "../../support/zipkin.ts";
 
@@ -167,6 +169,19 @@ describe.each([
       "%s stays with the span",
       (key) => expect(withTags({ [key]: "x" }).attributes).toEqual([[key, { string: "x" }]]),
     );
+    test("keys alike in length, beginning, middle and end are told apart", () => {
+      const tags = { "hosx.zzze": "a", "host.name": "b" };
+      const span = one({ tags });
+      expect(span.attributes).toEqual([["hosx.zzze", { string: "a" }]]);
+      expect(span.resource.attributes).toContainEqual(["host.name", { string: "b" }]);
+      const [, second] = decode(
+        convert([
+          { ...BASE, tags: { "host.name": "b" } },
+          { ...BASE, tags },
+        ]),
+      );
+      expect(second).toEqual(span);
+    });
     test("a tag service.name is not doubled", () =>
       expect(withTags({ "service.name": "other" }).resource.attributes).toEqual([
         ["service.name", { string: "other" }],
@@ -183,6 +198,25 @@ describe.each([
           ["lib", 1],
         ],
       ]);
+    });
+    test("services whose hashes are equal are told apart", () => {
+      const seen = new Map<number, string>();
+      const random = makeRandom(1);
+      const names = Array.from({ length: 300_000 }, () => Buffer.from(random.bytes(6)).toString("hex"));
+      const equal = names.flatMap((name) => {
+        const source = new ByteSource(new TextEncoder().encode(name));
+        const hash = source.hash(0, name.length, 0);
+        const other = seen.get(hash);
+        seen.set(hash, name);
+        return other === undefined ? [] : [[other, name]];
+      });
+      const [pair] = equal;
+      const used = [...pair!, ...pair!, "shop"];
+      const spans = used.map((serviceName) => ({ ...BASE, localEndpoint: { serviceName } }));
+      const services = decode(convert(spans)).map(({ resource }) => resource.attributes[0]?.[1]);
+      expect(services.map((value) => JSON.stringify(value)).sort()).toEqual(
+        used.map((string) => JSON.stringify({ string })).sort(),
+      );
     });
     test("otel.library.name and version are the scope", () =>
       expect(withTags({ "otel.library.name": "lib", "otel.library.version": "1.2" })).toMatchObject({
