@@ -32,6 +32,11 @@ export class Compactor extends DurableObject<Bindings> implements CompactorRpc {
     return this.#runner.rebuildProgress();
   }
 
+  async destroy(): Promise<void> {
+    await this.ctx.storage.deleteAlarm();
+    await this.ctx.storage.deleteAll();
+  }
+
   override alarm(): Promise<void> {
     return this.#runner.alarm();
   }

@@ -54,7 +54,7 @@ export class Tenant extends DurableObject<Bindings> implements TenantRpc {
       objects: objectStoreFor(env),
       clock: systemClock,
       shardOf: (index) => env.TRACE_SHARD.getByName(shardName(name, index)),
-      endCompaction: async () => {},
+      endCompaction: (index) => env.COMPACTOR.getByName(shardName(name, index)).destroy(),
     };
   }
 }

@@ -21,4 +21,6 @@ export interface CompactorRpc {
   rebuild(): Promise<void>;
   /** Of the rebuild that was begun last; undefined when there was none. */
   rebuildProgress(): Promise<RebuildProgress | undefined>;
+  /** Removes all that it keeps, its alarm too. A job that is being done comes to its end, which the shard refuses. */
+  destroy(): Promise<void>;
 }
