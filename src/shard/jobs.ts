@@ -152,7 +152,7 @@ export class Jobs {
   giveUp(id: number, message: string, culprits: readonly number[] | undefined, nowMs: number): void {
     const job = this.#context.storage.job();
     if (job?.id !== id) return;
-    logWarning("job given up", { kind: job.kind, message });
+    logWarning("job given up", { kind: job.kind, reason: message });
     const inputs = inputsOf(job).map((block) => block.id);
     for (const block of culprits ?? inputs) this.#skipped.set(block, nowMs + SKIP_MS);
     for (const block of this.#skipped.keys()) {

@@ -46,6 +46,11 @@ export class MemoryShardStorage implements ShardStorage {
     return copy;
   }
 
+  /** The alarm that is set. */
+  get alarm(): number | null {
+    return this.#alarm;
+  }
+
   epochs(): number[] {
     return [...this.#segments.keys()].sort((a, b) => a - b);
   }

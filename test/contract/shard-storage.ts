@@ -108,8 +108,8 @@ function blocks(withStorage: WithStorage): void {
         expect(open.youngBlocks().map(({ id }) => id)).toEqual([1, 2, 3, 4, 5]);
       }
       expect(storage.block(6)).toBeUndefined();
-      expect(() => storage.filter(6)).toThrow();
-      expect(() => storage.lookupTail(6)).toThrow();
+      expect(() => storage.filter(6)).toThrow("block 6");
+      expect(() => storage.lookupTail(6)).toThrow("block 6");
     }));
 
   test("a block that is replaced by a smaller one leaves no parts of the old behind", () =>
@@ -195,7 +195,7 @@ function groups(withStorage: WithStorage): void {
         const { traceIndex, resources } = tailOf(2, 10, 2_000_000, 1_900_000);
         expect(Buffer.compare(open.lookupTail(2).traceIndex, traceIndex)).toBe(0);
         expect(Buffer.compare(open.lookupTail(2).resources, resources)).toBe(0);
-        expect(() => open.filter(2)).toThrow();
+        expect(() => open.filter(2)).toThrow("block 2");
       }
     }));
 
@@ -227,7 +227,7 @@ function groups(withStorage: WithStorage): void {
           rows: { slot: 0, blocks: [1, 99], filters: [bytesOf(1, 1)] },
           retire: [retired(1, 5)],
         }),
-      ).toThrow();
+      ).toThrow("block 99");
       expect(storage.youngBlocks()).toHaveLength(1);
       expect(storage.filter(1)).toHaveLength(100);
       expect([...storage.filterRows(0)]).toEqual([]);
