@@ -8,7 +8,6 @@ import type {
   Literal,
   LogicalOperator,
   NumberLiteral,
-  Positioned,
   RegexMatch,
   SpansetFilter,
   Unary,
@@ -29,7 +28,21 @@ export function isNumber(node: { readonly kind: string } | Literal): node is Num
   return node.type === "int" || node.type === "float" || node.type === "duration";
 }
 
+/** What `&&` and `||` join. */
+export interface Chain<T, P> {
+  readonly operand: (parser: P) => T;
+  /** The operands of a node of this operator. */
+  readonly parts: (node: T, op: LogicalOperator) => readonly T[] | undefined;
+  readonly join: (op: LogicalOperator, operands: readonly T[], at: number) => T;
+}
+
 export class FieldParser {
+  private static readonly CONDITIONS: Chain<FieldExpression, FieldParser> = {
+    operand: (parser) => parser.fieldComparison(),
+    parts: (node, op) => (node.kind === "logical" && node.op === op ? node.operands : undefined),
+    join: (op, operands, at) => ({ kind: "logical", op, operands, at }),
+  };
+
   protected token: Token;
   /** Of the expression that was read last: 0 for a leaf, one more for each operation around it. */
   protected height = 0;
@@ -57,14 +70,10 @@ export class FieldParser {
 
   // FieldLogical = FieldComparison { ( "&&" | "||" ) FieldComparison }
   fieldLogical(): FieldExpression {
-    return this.chain<FieldExpression>(
-      () => this.fieldComparison(),
-      (node, op) => (node.kind === "logical" && node.op === op ? node.operands : undefined),
-      (op, operands, at) => ({ kind: "logical", op, operands, at }),
-    );
+    return this.chain(FieldParser.CONDITIONS);
   }
 
-  // FieldComparison = FieldSum { ( "=" | "!=" | "<" | "<=" | ">" | ">=" | "=~" | "!~" ) FieldSum }
+  // FieldComparison = FieldSum { ( COMPARISON | "=~" | "!~" ) FieldSum }
   private fieldComparison(): FieldExpression {
     let left = this.fieldSum();
     while (this.token.type === "symbol") {
@@ -139,7 +148,7 @@ export class FieldParser {
     return { kind: "unary", op, operand, at } satisfies Unary;
   }
 
-  // Field = Attribute | Intrinsic
+  // Field = ATTRIBUTE | INTRINSIC
   field(): Field {
     const { token } = this;
     this.height = 0;
@@ -176,19 +185,15 @@ export class FieldParser {
     const word = token.type === "word" ? LITERAL_WORDS.get(token.text) : undefined;
     if (word === undefined) return undefined;
     this.advance();
-    return { ...word, at };
+    return word(at);
   }
 
   /**
    * Operands joined by `&&` and `||`, which are of one level, from the left. Neighbours with one operator become one
-   * node; `parts` gives the operands of such a node.
+   * node.
    */
-  protected chain<T extends Positioned>(
-    operand: () => T,
-    parts: (node: T, op: LogicalOperator) => readonly T[] | undefined,
-    join: (op: LogicalOperator, operands: readonly T[], at: number) => T,
-  ): T {
-    let left = operand();
+  protected chain<T, P extends FieldParser>(this: P, { operand, parts, join }: Chain<T, P>): T {
+    let left = operand(this);
     for (;;) {
       const op = this.logicalOperator();
       if (op === undefined) return left;
@@ -197,7 +202,7 @@ export class FieldParser {
       let leftHeight = this.height;
       while (this.logicalOperator() === op) {
         this.advance();
-        const right = operand();
+        const right = operand(this);
         for (const part of parts(right, op) ?? [right]) operands.push(part);
         leftHeight = Math.max(leftHeight, this.height);
       }

@@ -30,22 +30,33 @@ export interface AttributeToken {
   readonly quoted: boolean;
 }
 
-const SCOPE_WORDS: ReadonlyMap<string, Scope> = new Map([
-  ["span", "span"],
-  ["resource", "resource"],
-  ["event", "event"],
-  ["link", "link"],
-  ["instrumentation", "instrumentation"],
-]);
+/** The scope that is named from `start` to `end`. Slices would have to be hashed, which costs more than comparing. */
+function scopeAt(text: string, start: number, end: number): Scope | undefined {
+  return SCOPES_BY_LENGTH[end - start]?.find((name) => text.startsWith(name, start));
+}
 
-const SYMBOLS: ReadonlySet<string> = new Set<SymbolText>([
+const SCOPES_BY_LENGTH: Readonly<Record<number, readonly Scope[]>> = {
+  4: ["span", "link"],
+  5: ["event"],
+  8: ["resource"],
+  15: ["instrumentation"],
+};
+
+const SYMBOLS: readonly SymbolText[] = [
   ...(["{", "}", "(", ")", ",", "|", "=", "!=", "<", "<=", ">", ">=", "=~", "!~", "&&", "||", "!"] as const),
   ...(["+", "-", "*", "/", "%", "^"] as const),
   ...([">>", "<<", "~", "!>", "!>>", "!<", "!<<", "&>", "&>>", "&<", "&<<", "&~"] as const),
-]);
+];
 
-function isSymbol(text: string): text is SymbolText {
-  return SYMBOLS.has(text);
+/** Symbols by their first two characters' codes (128 * first + second): those of one, two and three characters. */
+const SINGLES: (SymbolText | undefined)[] = Array.from({ length: 128 });
+const PAIRS: (SymbolText | undefined)[] = Array.from({ length: 128 * 128 });
+/** The third character is the second once more. */
+const TRIPLES: (SymbolText | undefined)[] = Array.from({ length: 128 * 128 });
+for (const symbol of SYMBOLS) {
+  const index = 128 * symbol.charCodeAt(0) + symbol.charCodeAt(1);
+  if (symbol.length === 1) SINGLES[symbol.charCodeAt(0)] = symbol;
+  else (symbol.length === 2 ? PAIRS : TRIPLES)[index] = symbol;
 }
 
 const QUOTE = 0x22;
@@ -58,9 +69,13 @@ const COLON = 0x3a;
 const SPACE = 1;
 const DIGIT = 2;
 const LETTER = 4;
-/** Ends the name of an attribute. */
+/** Ends the name of an attribute, or its unquoted part. */
 const STOP = 8;
 const OPERATOR = 16;
+/** A symbol by itself, whatever follows. */
+const ALONE = 32;
+/** Makes a longer symbol of the operator before it. */
+const SECOND = 64;
 
 const CLASSES = new Uint8Array(128);
 for (const char of " \t\n\v\f\r") CLASSES[char.charCodeAt(0)] = SPACE | STOP;
@@ -70,8 +85,11 @@ for (const char of "abcdefghijklmnopqrstuvwxyz") {
   CLASSES[char.toUpperCase().charCodeAt(0)] = LETTER;
 }
 CLASSES["_".charCodeAt(0)] = LETTER;
-for (const char of "{}()=~!<>&|^,") CLASSES[char.charCodeAt(0)] = STOP | OPERATOR;
-for (const char of "+-*/%") CLASSES[char.charCodeAt(0)] = OPERATOR;
+for (const char of "=~<>&|") CLASSES[char.charCodeAt(0)] = STOP | OPERATOR | SECOND;
+CLASSES["!".charCodeAt(0)] = STOP | OPERATOR;
+for (const char of "{}(),^") CLASSES[char.charCodeAt(0)] = STOP | OPERATOR | ALONE;
+CLASSES[QUOTE] = STOP;
+for (const char of "+-*/%") CLASSES[char.charCodeAt(0)] = OPERATOR | ALONE;
 
 const UNICODE_SPACE = /[\s\u0085]/;
 
@@ -83,7 +101,7 @@ function classAt(text: string, at: number): number {
 
 /** Whether the character at `at` can be part of an unquoted attribute name. */
 export function isNameCharacter(text: string, at: number): boolean {
-  return text.charCodeAt(at) !== QUOTE && (classAt(text, at) & STOP) === 0;
+  return (classAt(text, at) & STOP) === 0;
 }
 
 /** Reads tokens from `text`. Faults are QueryFaults. */
@@ -104,7 +122,7 @@ export class Lexer {
     const code = text.charCodeAt(at);
     const cls = classAt(text, at);
     if ((cls & LETTER) !== 0) return this.word();
-    if ((cls & OPERATOR) !== 0) return this.symbol();
+    if ((cls & OPERATOR) !== 0) return this.symbol(cls);
     if ((cls & DIGIT) !== 0) return this.number();
     if (code === DOT) {
       if ((classAt(text, at + 1) & DIGIT) !== 0) return this.number();
@@ -133,16 +151,21 @@ export class Lexer {
     }
   }
 
-  private symbol(): Token {
+  private symbol(cls: number): Token {
     const { text, at } = this;
-    for (let length = 3; length >= 1; length--) {
-      const candidate = text.slice(at, at + length);
-      if (candidate.length === length && isSymbol(candidate)) {
-        this.at = at + length;
-        return { type: "symbol", at, text: candidate };
-      }
+    const first = text.charCodeAt(at);
+    let symbol = SINGLES[first];
+    if ((cls & ALONE) === 0 && (classAt(text, at + 1) & SECOND) !== 0) {
+      const second = text.charCodeAt(at + 1);
+      const index = 128 * first + second;
+      const triple = text.charCodeAt(at + 2) === second ? TRIPLES[index] : undefined;
+      symbol = triple ?? PAIRS[index] ?? symbol;
     }
-    throw new QueryFault("parse error", at, `syntax error: unexpected ${describeCharacter(text, at)}`);
+    if (symbol === undefined) {
+      throw new QueryFault("parse error", at, `syntax error: unexpected ${describeCharacter(text, at)}`);
+    }
+    this.at += symbol.length;
+    return { type: "symbol", at, text: symbol };
   }
 
   private number(): Token {
@@ -155,11 +178,10 @@ export class Lexer {
   private word(): Token {
     const { text, at } = this;
     let end = this.wordEnd(at);
-    const word = text.slice(at, end);
     if (text.charCodeAt(end) === DOT) {
-      const scope = SCOPE_WORDS.get(word);
+      const scope = scopeAt(text, at, end);
       if (scope !== undefined) return this.attribute(at, end + 1, scope, false);
-      if (word === "parent") return this.parentAttribute(at, end + 1);
+      if (text.startsWith("parent.", at)) return this.parentAttribute(at, end + 1);
     }
     if (text.charCodeAt(end) === COLON) end = this.wordEnd(end + 1);
     this.at = end;
@@ -167,16 +189,17 @@ export class Lexer {
   }
 
   private wordEnd(start: number): number {
+    const { text } = this;
     let end = start;
-    while ((classAt(this.text, end) & (LETTER | DIGIT)) !== 0) end++;
+    // Beyond ASCII and beyond the end there is no class, and no letter.
+    while (((CLASSES[text.charCodeAt(end)] ?? 0) & (LETTER | DIGIT)) !== 0) end++;
     return end;
   }
 
   /** After `parent.`: a scope and a name, or a name alone. */
   private parentAttribute(at: number, start: number): AttributeToken {
     const end = this.wordEnd(start);
-    const scope =
-      this.text.charCodeAt(end) === DOT ? SCOPE_WORDS.get(this.text.slice(start, end)) : undefined;
+    const scope = this.text.charCodeAt(end) === DOT ? scopeAt(this.text, start, end) : undefined;
     return scope === undefined
       ? this.attribute(at, start, "any", true)
       : this.attribute(at, end + 1, scope, true);

@@ -27,7 +27,8 @@ import type {
   SpansetExpression,
   Stage,
 } from "./ast.ts";
-import { FieldParser, isNumber } from "./field-parser.ts";
+import { QueryFault } from "./errors.ts";
+import { type Chain, FieldParser, isNumber } from "./field-parser.ts";
 import { compute, negate } from "./numbers.ts";
 import { AGGREGATES, COMPARISONS, LITERAL_WORDS, METRICS_FUNCTIONS, STRUCTURAL_OPERATORS } from "./words.ts";
 
@@ -61,6 +62,15 @@ function describe(node: Node): string {
 }
 
 export class QueryParser extends FieldParser {
+  private static readonly SPANSETS: Chain<Node, QueryParser> = {
+    operand: (parser) => parser.comparison(),
+    parts: (node, op) => {
+      if (!isSpanset(node)) throw notCombinable(node, op);
+      return node.kind === "combination" && node.op === op ? node.operands : undefined;
+    },
+    join: (op, operands, at) => ({ kind: "combination", op, operands: operands.filter(isSpanset), at }),
+  };
+
   /** Where durations were computed with last. */
   private durationMathAt = -1;
 
@@ -86,7 +96,7 @@ export class QueryParser extends FieldParser {
     return this.pipeline(first);
   }
 
-  // Pipeline = ( Stage | Logical ) { "|" ( Stage | Logical ) } [ "|" Metrics MetricsStages ]
+  // Pipeline = ( Stage | Logical ) { "|" ( Stage | Logical ) } [ "|" MetricsFunction MetricsStages ]
   private pipeline(first: SpansetExpression | Stage): Node {
     const stages: Stage[] = [...stagesOf(first)];
     if (stages[0]?.kind === "coalesce") throw this.fault("coalesce() cannot be the first stage", first.at);
@@ -116,7 +126,7 @@ export class QueryParser extends FieldParser {
     return this.fault(`${describe(node)} is no stage: compare it with a number`, at);
   }
 
-  // Stage = "by" "(" FieldLogical ")" | "coalesce" "(" ")" | "select" "(" Fields ")"
+  // Stage = "by" "(" FieldLogical ")" | "coalesce" "(" ")" | "select" Fields
   private stage(): Stage | undefined {
     if (this.token.type !== "word") return undefined;
     const { text, at } = this.token;
@@ -149,22 +159,10 @@ export class QueryParser extends FieldParser {
 
   // Logical = Comparison { ( "&&" | "||" ) Comparison }
   private logical(): Node {
-    return this.chain<Node>(
-      () => this.comparison(),
-      (node, op) => {
-        if (!isSpanset(node)) throw this.notCombinable(node, op);
-        return node.kind === "combination" && node.op === op ? node.operands : undefined;
-      },
-      (op, operands, at) => ({ kind: "combination", op, operands: operands.filter(isSpanset), at }),
-    );
+    return this.chain(QueryParser.SPANSETS);
   }
 
-  private notCombinable(node: Node, op: string): Error {
-    const hint = node.kind === "scalar-filter" ? "; put the comparison into parentheses" : "";
-    return this.fault(`${op} combines sets of spans, not ${describe(node)}${hint}`, node.at);
-  }
-
-  // Comparison = Sum { STRUCTURAL Sum } | Sum ( "=" | "!=" | "<" | "<=" | ">" | ">=" ) Sum
+  // Comparison = Sum { STRUCTURAL Sum } | Sum COMPARISON Sum
   private comparison(): Node {
     let left = this.sum();
     while (this.token.type === "symbol") {
@@ -259,7 +257,7 @@ export class QueryParser extends FieldParser {
     return { kind: "scalar-negation", operand, at };
   }
 
-  // Aggregate = "count" "(" ")" | ( "min" | "max" | "avg" | "sum" ) "(" FieldLogical ")"
+  // Aggregate = "count" "(" ")" | AGGREGATE "(" FieldLogical ")"
   private aggregate(): Aggregate | undefined {
     const fn = this.token.type === "word" ? AGGREGATES.get(this.token.text) : undefined;
     if (fn === undefined) return undefined;
@@ -302,7 +300,7 @@ export class QueryParser extends FieldParser {
     return this.unsupported("an aggregate of a parenthesized pipeline is not supported", at);
   }
 
-  // Metrics = ( "rate" | "count_over_time" ) "(" ")" [ By ] | VALUE_METRIC "(" Field ")" [ By ] | Quantile | Compare
+  /** A metrics function over the spans of `stages`, when one stands here. */
   private metrics(stages: readonly Stage[]): MetricsPipeline | undefined {
     const { token } = this;
     const kind = token.type === "word" ? METRICS_FUNCTIONS.get(token.text) : undefined;
@@ -317,6 +315,7 @@ export class QueryParser extends FieldParser {
     };
   }
 
+  // MetricsFunction = COUNT "(" ")" [ By ] | VALUE "(" Field ")" [ By ] | Quantile | Compare
   private metricsFunction(kind: MetricsFunction["kind"], at: number): MetricsFunction {
     this.expect("(");
     switch (kind) {
@@ -415,7 +414,7 @@ export class QueryParser extends FieldParser {
     return { kind: token.text, limit, at: token.at };
   }
 
-  // Threshold = ( "=" | "!=" | "<" | "<=" | ">" | ">=" ) Sum
+  // Threshold = COMPARISON Sum
   private threshold(): MetricsStage | undefined {
     const op = this.token.type === "symbol" ? COMPARISONS.get(this.token.text) : undefined;
     if (op === undefined) return undefined;
@@ -457,6 +456,11 @@ export class QueryParser extends FieldParser {
     if (!isNumber(literal)) throw this.fault("- needs a number", literal.at);
     return { name: token.text, value: negate(literal, literal.at), at: token.at };
   }
+}
+
+function notCombinable(node: Node, op: string): QueryFault {
+  const hint = node.kind === "scalar-filter" ? "; put the comparison into parentheses" : "";
+  return new QueryFault("parse error", node.at, `${op} combines sets of spans, not ${describe(node)}${hint}`);
 }
 
 /** A node in parentheses may be a pipeline; its stages go on as those of the pipeline around it. */

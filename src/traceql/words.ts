@@ -31,17 +31,24 @@ export const INTRINSIC_WORDS: ReadonlyMap<string, IntrinsicName> = new Map([
   ...Object.entries(COLON_SPELLINGS),
 ]);
 
-type Unplaced<T> = T extends unknown ? Omit<T, "at"> : never;
-
-/** Literals that are words. */
-export const LITERAL_WORDS: ReadonlyMap<string, Unplaced<Literal>> = new Map<string, Unplaced<Literal>>([
-  ["true", { kind: "literal", type: "bool", value: true }],
-  ["false", { kind: "literal", type: "bool", value: false }],
-  ["nil", { kind: "literal", type: "nil" }],
-  ["minInt", { kind: "literal", type: "int", value: INT_MIN }],
-  ["maxInt", { kind: "literal", type: "int", value: INT_MAX }],
-  ...STATUSES.map((value) => [value, { kind: "literal", type: "status", value }] as const),
-  ...KINDS.map((value) => [value, { kind: "literal", type: "kind", value }] as const),
+/** Literals that are words; `at` is put in. */
+export const LITERAL_WORDS: ReadonlyMap<string, (at: number) => Literal> = new Map<
+  string,
+  (at: number) => Literal
+>([
+  ["true", (at) => ({ kind: "literal", type: "bool", value: true, at })],
+  ["false", (at) => ({ kind: "literal", type: "bool", value: false, at })],
+  ["nil", (at) => ({ kind: "literal", type: "nil", at })],
+  ["minInt", (at) => ({ kind: "literal", type: "int", value: INT_MIN, at })],
+  ["maxInt", (at) => ({ kind: "literal", type: "int", value: INT_MAX, at })],
+  ...STATUSES.map((value): [string, (at: number) => Literal] => [
+    value,
+    (at) => ({ kind: "literal", type: "status", value, at }),
+  ]),
+  ...KINDS.map((value): [string, (at: number) => Literal] => [
+    value,
+    (at) => ({ kind: "literal", type: "kind", value, at }),
+  ]),
 ]);
 
 export const AGGREGATES: ReadonlyMap<string, AggregateFunction> = new Map(
