@@ -290,20 +290,28 @@ class CompactReader extends ThriftReader {
   }
 
   override i64(): void {
-    const at = this.pos;
+    const { bytes, pos: at } = this;
+    let pos = at;
     let low = 0;
     let high = 0;
-    for (let shift = 0; ; shift += 7) {
-      if (shift > 63) throw this.malformed("varint exceeds 64 bits", at);
-      const byte = this.bytes[this.take(1)] ?? 0;
-      const bits = byte & 127;
-      if (shift < 28) low |= bits << shift;
-      else if (shift === 28) {
-        low |= bits << 28;
-        high |= bits >>> 4;
-      } else high |= bits << (shift - 32);
-      if (byte < 128) break;
+    let byte = 128;
+    // Behind the end lie zeros, which end it.
+    for (let shift = 0; shift < 28 && byte > 127; shift += 7) {
+      byte = bytes[pos++] ?? 0;
+      low |= (byte & 127) << shift;
     }
+    if (byte > 127) {
+      byte = bytes[pos++] ?? 0;
+      low |= byte << 28;
+      high = (byte & 127) >>> 4;
+    }
+    for (let shift = 3; byte > 127; shift += 7) {
+      if (shift > 31) throw this.malformed("varint exceeds 64 bits", at);
+      byte = bytes[pos++] ?? 0;
+      high |= (byte & 127) << shift;
+    }
+    if (pos > bytes.length) throw this.malformed("value cut short", bytes.length);
+    this.pos = pos;
     const sign = -(low & 1);
     this.low = (((low >>> 1) | (high << 31)) ^ sign) >>> 0;
     this.high = ((high >>> 1) ^ sign) >>> 0;

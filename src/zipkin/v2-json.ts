@@ -302,7 +302,8 @@ class Reader {
         continue;
       }
       // A number or boolean counts as its text.
-      cursor.scalar();
+      if (first === QUOTE) cursor.string();
+      else cursor.scalar();
       if (first === NULL) continue;
       this.#span.addTag(start, end, cursor.start, cursor.end);
     } while (cursor.more(CLOSE_BRACE));
