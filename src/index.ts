@@ -7,6 +7,7 @@ import { readConfig } from "./model/config.ts";
 import type { Bindings } from "./store/bindings.ts";
 import { shardName } from "./store/keys.ts";
 import { objectStoreFor } from "./store/object-store-for.ts";
+import type { TraceShardRpc } from "./store/rpc.ts";
 import { ShardMapCache } from "./tenant/shard-map-cache.ts";
 import { TenantShards } from "./tenant/tenant-shards.ts";
 import { systemClock } from "./util/clock.ts";
@@ -17,7 +18,9 @@ export { Compactor, Tenant, TraceShard } from "../durable-objects/index.ts";
 let app: Hono | undefined;
 
 function appFor(bindings: Bindings): Hono {
-  const { limits, corsAllowedOrigins } = readConfig(bindings);
+  const { limits, corsAllowedOrigins, adminToken } = readConfig(bindings);
+  const shardOf = (tenant: string, index: number): TraceShardRpc =>
+    bindings.TRACE_SHARD.getByName(shardName(tenant, index));
   const maps = new ShardMapCache(limits, {
     fetch: (tenant) => bindings.TENANT.getByName(tenant).view(),
     clock: systemClock,
@@ -31,8 +34,14 @@ function appFor(bindings: Bindings): Hono {
     shards: new TenantShards(limits, {
       maps,
       clock: systemClock,
-      shardOf: (tenant, index) => bindings.TRACE_SHARD.getByName(shardName(tenant, index)),
+      shardOf,
     }),
+    admin: {
+      token: adminToken,
+      tenantOf: (tenant) => bindings.TENANT.getByName(tenant),
+      shardOf,
+      compactorOf: (tenant, index) => bindings.COMPACTOR.getByName(shardName(tenant, index)),
+    },
   });
 }
 

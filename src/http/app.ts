@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import { ingestCors } from "./cors.ts";
 import type { AppDeps } from "./deps.ts";
 import { errorResponse } from "./errors.ts";
+import { adminRoutes } from "./routes/admin.ts";
 import { GRPC_EXPORT_PATH, grpcWebRoutes } from "./routes/grpc-web.ts";
 import { JAEGER_PATH, jaegerRoutes } from "./routes/jaeger.ts";
 import { otlpRoutes } from "./routes/otlp.ts";
@@ -24,6 +25,7 @@ export function createApp(deps: AppDeps): Hono {
   app.route("/", grpcWebRoutes(deps));
   app.route("/", traceRoutes(deps));
   app.route("/", statusRoutes());
+  if (deps.admin !== undefined) app.route("/", adminRoutes(deps, deps.admin));
   app.notFound((c) => c.text("404 page not found\n", 404));
   app.onError((error) => errorResponse(error));
   return app;

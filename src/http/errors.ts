@@ -4,13 +4,14 @@ import { isAppError } from "../util/errors.ts";
 import { logError } from "../util/log.ts";
 
 interface KindMapping {
-  readonly status: 400 | 404 | 413 | 415 | 429 | 500 | 503;
+  readonly status: 400 | 401 | 404 | 413 | 415 | 429 | 500 | 503;
   /** google.rpc.Code, for OTLP's error bodies. */
   readonly grpcCode: number;
 }
 
 const KINDS: Readonly<Record<ErrorKind, KindMapping>> = {
   invalid_argument: { status: 400, grpcCode: 3 },
+  unauthenticated: { status: 401, grpcCode: 16 },
   unsupported_media: { status: 415, grpcCode: 3 },
   not_found: { status: 404, grpcCode: 5 },
   too_large: { status: 413, grpcCode: 3 },
@@ -42,6 +43,13 @@ export function retryAfterHeader(retryAfterMs: number | undefined): Record<strin
   return retryAfterMs === undefined
     ? {}
     : { "retry-after": String(Math.max(1, Math.ceil(retryAfterMs / 1000))) };
+}
+
+/** The answer of the admin API: what was wrong, for people and for programs. */
+export function jsonErrorResponse(error: unknown): Response {
+  const { status, message, retryAfterMs } = httpError(error);
+  const kind: ErrorKind = isAppError(error) ? error.kind : "internal";
+  return Response.json({ error: { kind, message } }, { status, headers: retryAfterHeader(retryAfterMs) });
 }
 
 /** The plain-text answer of the query API: a short reason and a newline, as Tempo's. */

@@ -11,14 +11,20 @@ export interface Variables {
   readonly FLUSH_BYTES?: string;
   /** Inflated bytes up to which a trace is answered whole. */
   readonly MAX_TRACE_BYTES?: string;
+  /** How long spans are kept: a number with `h` or `d` behind it, like Tempo's block_retention. */
+  readonly BLOCK_RETENTION?: string;
   /** Origins whose pages may send spans, separated by commas; `*` (the default) is all, `none` is none. */
   readonly CORS_ALLOWED_ORIGINS?: string;
+  /** A secret, not a variable of wrangler.toml: opens the admin API, which is closed without it. */
+  readonly ADMIN_TOKEN?: string;
 }
 
 export interface Config {
   readonly limits: Limits;
   /** Origins whose pages may send spans; `*` is all. */
   readonly corsAllowedOrigins: readonly string[];
+  /** Undefined: the admin API is closed. */
+  readonly adminToken: string | undefined;
 }
 
 const MIB = 1024 * 1024;
@@ -38,6 +44,31 @@ function numberVar(name: string, text: string | undefined, fallback: number, ran
     );
   }
   return value;
+}
+
+const HOUR_MS = 3_600_000;
+const UNITS_MS: Readonly<Record<string, number>> = { h: HOUR_MS, d: 24 * HOUR_MS };
+const RETENTION_MIN_MS = HOUR_MS;
+const RETENTION_MAX_MS = 3660 * 24 * HOUR_MS;
+
+/**
+ * Reads a retention as operators write it, `336h` or `14d`.
+ * @returns ms, undefined when it is none from an hour to 3,660 days
+ */
+function parseRetention(text: string): number | undefined {
+  const [, count = "", unit = ""] = /^(\d{1,9})([hd])$/.exec(text.trim()) ?? [];
+  const ms = Number(count) * (UNITS_MS[unit] ?? 0);
+  return ms >= RETENTION_MIN_MS && ms <= RETENTION_MAX_MS ? ms : undefined;
+}
+
+function retentionVar(name: string, text: string | undefined, fallback: number): number {
+  if (text === undefined || text === "") return fallback;
+  const ms = parseRetention(text);
+  if (ms !== undefined) return ms;
+  throw new AppError(
+    "internal",
+    `variable ${name} must be from 1h to 3660d, like 336h or 14d, not "${text}"`,
+  );
 }
 
 /** A browser's origins: scheme, host and port, nothing behind them. */
@@ -61,16 +92,18 @@ function originsVar(name: string, text: string | undefined): readonly string[] {
  * @throws AppError `internal` that names the variable and what it may be
  */
 export function readConfig(variables: Variables): Config {
-  const { flushAgeMs, flushBytes, maxTraceBytes } = DEFAULT_LIMITS;
+  const { blockRetentionMs, flushAgeMs, flushBytes, maxTraceBytes } = DEFAULT_LIMITS;
   const ageSeconds = numberVar("FLUSH_AGE_SECONDS", variables.FLUSH_AGE_SECONDS, flushAgeMs / 1000, {
     min: 0.1,
     max: 86_400,
   });
   return {
+    adminToken: variables.ADMIN_TOKEN === "" ? undefined : variables.ADMIN_TOKEN,
     corsAllowedOrigins: originsVar("CORS_ALLOWED_ORIGINS", variables.CORS_ALLOWED_ORIGINS),
     limits: {
       ...DEFAULT_LIMITS,
       flushAgeMs: Math.round(ageSeconds * 1000),
+      blockRetentionMs: retentionVar("BLOCK_RETENTION", variables.BLOCK_RETENTION, blockRetentionMs),
       // A block is built in memory beside its input: 32 MiB of spans take about 72 MB of the isolate's 128 MB.
       flushBytes: numberVar("FLUSH_BYTES", variables.FLUSH_BYTES, flushBytes, { min: 1024, max: 32 * MIB }),
       maxTraceBytes: numberVar("MAX_TRACE_BYTES", variables.MAX_TRACE_BYTES, maxTraceBytes, {

@@ -27,6 +27,7 @@ const DELETE_POLL_MS = 1_000;
 /** Versions kept at most: each change by hand is one, and each lives for the retention. */
 const MAX_VERSIONS = 256;
 const MIN_RETENTION_MS = 3_600_000;
+const MAX_RETENTION_DAYS = 3_660;
 /** Objects that one call to the store deletes, and that one alarm deletes at most. */
 const DELETE_KEYS = 1_000;
 const DELETE_KEYS_PER_ALARM = 50_000;
@@ -117,8 +118,9 @@ export class Tenant {
 
   /** The shards learn of it by the alarm, at once if they can be reached. */
   setRetention(ms: number | undefined): TenantReply {
-    if (ms !== undefined && !(Number.isSafeInteger(ms) && ms >= MIN_RETENTION_MS)) {
-      const message = `the retention must be at least ${MIN_RETENTION_MS} ms, an hour`;
+    const max = MAX_RETENTION_DAYS * 86_400_000;
+    if (ms !== undefined && !(Number.isInteger(ms) && ms >= MIN_RETENTION_MS && ms <= max)) {
+      const message = `the retention must be whole ms, at least an hour, at most ${MAX_RETENTION_DAYS} days`;
       return { ok: false, kind: "invalid_argument", message };
     }
     if (this.#isDeleting) return this.#refuseDeleting();

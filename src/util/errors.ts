@@ -2,12 +2,14 @@
 
 /**
  * What the caller should do:
- * `invalid_argument` fix the request; `unsupported_media` use another encoding; `not_found` look elsewhere;
+ * `invalid_argument` fix the request; `unauthenticated` bring a token that is known;
+ * `unsupported_media` use another encoding; `not_found` look elsewhere;
  * `too_large` send less; `rate_limited` and `unavailable` retry later; `corrupt` stored bytes are wrong,
  * retrying is no use; `internal` a bug.
  */
 export type ErrorKind =
   | "invalid_argument"
+  | "unauthenticated"
   | "unsupported_media"
   | "not_found"
   | "too_large"

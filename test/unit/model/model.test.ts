@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { readConfig } from "../../../src/model/config.ts";
-import { formatTraceId, parseTraceId } from "../../../src/model/ids.ts";
+import { formatTraceId, parseTenantId, parseTraceId } from "../../../src/model/ids.ts";
 import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
-import { blockKey, parseShardName, shardName } from "../../../src/store/keys.ts";
+import { blockKey, parseBlockKey, parseShardName, shardName } from "../../../src/store/keys.ts";
 
 describe("trace ids", () => {
   test.each([
@@ -24,6 +24,27 @@ describe("trace ids", () => {
   });
 });
 
+describe("tenant ids", () => {
+  test.each(["a", "single-tenant", "A-z_0.9!*'()", "...", "x".repeat(150)])("%s is one", (text) => {
+    expect(parseTenantId(text)).toBe(text);
+  });
+
+  test.each([
+    ["", "tenant id is empty"],
+    ["x".repeat(151), "tenant id is longer than 150 bytes"],
+    [".", 'tenant id is "." or ".."'],
+    ["..", 'tenant id is "." or ".."'],
+    ["a/b", 'tenant id holds the unsupported character "/"'],
+    ["a\\b", 'tenant id holds the unsupported character "\\\\"'],
+    ["a b", 'tenant id holds the unsupported character " "'],
+    ["a|b", 'tenant id holds the unsupported character "|"'],
+    ["\u212a", 'tenant id holds the unsupported character "\u212a"'],
+    ["a\n", 'tenant id holds the unsupported character "\\n"'],
+  ])("%j is refused", (text, message) => {
+    expect(() => parseTenantId(text)).toThrow(message);
+  });
+});
+
 describe("config", () => {
   test("defaults hold where nothing is set", () => {
     expect(readConfig({}).limits).toEqual(DEFAULT_LIMITS);
@@ -35,6 +56,14 @@ describe("config", () => {
     expect(() => readConfig({ FLUSH_BYTES: String(32 * 1024 * 1024 + 1) })).toThrow(/FLUSH_BYTES must be/);
     expect(() => readConfig({ FLUSH_AGE_SECONDS: "soon" })).toThrow(/FLUSH_AGE_SECONDS .* not "soon"/);
     expect(() => readConfig({ MAX_TRACE_BYTES: "1023" })).toThrow(/MAX_TRACE_BYTES/);
+    const retention = (text: string) =>
+      readConfig({ BLOCK_RETENTION: text }).limits.blockRetentionMs / 3_600_000;
+    expect(["1h", "336h", "14d", "3660d"].map(retention)).toEqual([1, 336, 336, 87_840]);
+    for (const text of ["0h", "3661d", "14", "14 days", "-1d", "1.5d", "2w"]) {
+      expect(() => retention(text)).toThrow(
+        `BLOCK_RETENTION must be from 1h to 3660d, like 336h or 14d, not "${text}"`,
+      );
+    }
   });
 });
 
@@ -43,6 +72,20 @@ describe("keys", () => {
     expect(blockKey("single-tenant", 0, Date.UTC(2026, 10, 23, 23, 59, 59, 999))).toBe(
       "tenant=single-tenant/date=2026-11-23/shard=00/0001795478399999.parquet",
     );
+  });
+
+  test("a block's key is read back; a merged block has the date of its newest spans", () => {
+    const key = blockKey("team-a", 12, Date.UTC(2026, 10, 25), Date.UTC(2026, 10, 23, 5));
+    expect(key).toBe("tenant=team-a/date=2026-11-23/shard=12/0001795564800000.parquet");
+    expect(parseBlockKey(key)).toEqual({ tenant: "team-a", shard: 12, id: Date.UTC(2026, 10, 25) });
+    for (const wrong of [
+      key.slice(1),
+      `${key}.tmp`,
+      key.replace("date=", "day="),
+      key.replace("/000", "/00"),
+    ]) {
+      expect(parseBlockKey(wrong)).toBeUndefined();
+    }
   });
 
   test("a shard's name is read back", () => {
