@@ -217,7 +217,10 @@ export class Shard {
   async adopt(block: CatalogueBlock, tail: BlockTail): Promise<boolean> {
     if (this.#destruction.hasBegun || !this.#jobs.adopt(block, tail)) return false;
     this.#retention.note(block);
-    await this.#changed();
+    // What follows from thousands of blocks is planned once, by the next tick or job.
+    this.#upkeepAt = this.#ports.clock.now();
+    this.#arm();
+    await this.#ports.storage.sync();
     return true;
   }
 

@@ -42,6 +42,12 @@ async function keys(): Promise<string[]> {
   return (await BLOCKS.list()).objects.map(({ key }) => key);
 }
 
+interface PartialAnswer {
+  readonly status: string;
+  readonly message: string;
+  readonly trace: { readonly resourceSpans: { readonly scopeSpans: { readonly spans: unknown[] }[] }[] };
+}
+
 describe("a block that cannot be read", () => {
   /** One trace in two blocks. */
   async function twoBlocks(seed: number) {
@@ -55,51 +61,51 @@ describe("a block that cannot be read", () => {
     return { id, second, bad, good };
   }
 
-  async function expectPartial(id: string, kind: string, rest: Uint8Array): Promise<void> {
-    const v2 = await get(`/api/v2/traces/${id}`, "application/json");
-    expect(v2.status).toBe(200);
-    const body: {
-      status: string;
-      message: string;
-      trace: { resourceSpans: { scopeSpans: { spans: unknown[] }[] }[] };
-    } = await v2.json();
-    expect(body.status).toBe("PARTIAL");
-    expect(body.message).toContain(kind);
-    const spans = body.trace.resourceSpans.flatMap(({ scopeSpans }) =>
-      scopeSpans.flatMap((scope) => scope.spans),
-    );
-    expect(spans).toHaveLength(spanBag([rest]).length);
-    const v1 = await get(`/api/traces/${id}`, "application/json");
-    expect(v1.status).toBe(500);
-    expect(await v1.text()).toContain(kind);
-    expect(await shard().stats()).toMatchObject({ failedReads: 2 });
-  }
+  const damages: [string, string, (bad: string, good: string) => Promise<void>][] = [
+    ["missing", "not_found", (bad) => BLOCKS.delete(bad)],
+    [
+      "replaced by another object: its etag tells",
+      "corrupt",
+      async (bad, good) => {
+        const other = await BLOCKS.get(good);
+        await BLOCKS.put(bad, (await other?.arrayBuffer()) ?? "");
+      },
+    ],
+    [
+      "damaged under a true etag: the checksums tell",
+      "corrupt",
+      async (bad) => {
+        const intact = await BLOCKS.get(bad);
+        const bytes = new Uint8Array((await intact?.arrayBuffer()) ?? []);
+        // Within the pages of otlp_span, which come first.
+        for (let at = 100; at < 110; at++) bytes[at] = (bytes[at] ?? 0) ^ 0xff;
+        const stored = await BLOCKS.put(bad, bytes);
+        await runInDurableObject(object(), async (_, state) => {
+          state.storage.sql.exec("UPDATE young_block SET etag = ? WHERE key = ?", stored?.etag ?? "", bad);
+        });
+        await evictDurableObject(object());
+      },
+    ],
+  ];
 
-  test("missing: the answer says so and has the others' spans; it is counted", async () => {
-    const { id, second, bad } = await twoBlocks(1);
-    await BLOCKS.delete(bad);
-    await expectPartial(id, "not_found", second);
-  });
-
-  test("replaced by another object: its etag tells", async () => {
-    const { id, second, bad, good } = await twoBlocks(2);
-    const other = await BLOCKS.get(good);
-    await BLOCKS.put(bad, await other!.arrayBuffer());
-    await expectPartial(id, "corrupt", second);
-  });
-
-  test("damaged under a true etag: the checksums tell", async () => {
-    const { id, second, bad } = await twoBlocks(3);
-    const bytes = new Uint8Array(await (await BLOCKS.get(bad))!.arrayBuffer());
-    // Within the pages of otlp_span, which come first.
-    for (let at = 100; at < 110; at++) bytes[at] = (bytes[at] ?? 0) ^ 0xff;
-    const { etag } = await BLOCKS.put(bad, bytes);
-    await runInDurableObject(object(), async (_, state) => {
-      state.storage.sql.exec("UPDATE young_block SET etag = ? WHERE key = ?", etag, bad);
-    });
-    await evictDurableObject(object());
-    await expectPartial(id, "corrupt", second);
-  });
+  test.each(damages)(
+    "%s: the answer says so and has the others' spans; it is counted",
+    async (_, kind, damage) => {
+      const { id, second, bad, good } = await twoBlocks(1);
+      await damage(bad, good);
+      const v2 = await get(`/api/v2/traces/${id}`, "application/json");
+      expect(v2.status).toBe(200);
+      const body: PartialAnswer = await v2.json();
+      expect(body.status).toBe("PARTIAL");
+      expect(body.message).toContain(kind);
+      const scopes = body.trace.resourceSpans.flatMap(({ scopeSpans }) => scopeSpans);
+      expect(scopes.flatMap(({ spans }) => spans)).toHaveLength(spanBag([second]).length);
+      const v1 = await get(`/api/traces/${id}`, "application/json");
+      expect(v1.status).toBe(500);
+      expect(await v1.text()).toContain(kind);
+      expect(await shard().stats()).toMatchObject({ failedReads: 2 });
+    },
+  );
 });
 
 describe("jobs", () => {
