@@ -15,12 +15,16 @@ export interface Variables {
   readonly BLOCK_RETENTION?: string;
   /** Origins whose pages may send spans, separated by commas; `*` (the default) is all, `none` is none. */
   readonly CORS_ALLOWED_ORIGINS?: string;
+  /** A secret, not a variable of wrangler.toml: opens the admin API, which is closed without it. */
+  readonly ADMIN_TOKEN?: string;
 }
 
 export interface Config {
   readonly limits: Limits;
   /** Origins whose pages may send spans; `*` is all. */
   readonly corsAllowedOrigins: readonly string[];
+  /** Undefined: the admin API is closed. */
+  readonly adminToken: string | undefined;
 }
 
 const MIB = 1024 * 1024;
@@ -94,6 +98,7 @@ export function readConfig(variables: Variables): Config {
     max: 86_400,
   });
   return {
+    adminToken: variables.ADMIN_TOKEN === "" ? undefined : variables.ADMIN_TOKEN,
     corsAllowedOrigins: originsVar("CORS_ALLOWED_ORIGINS", variables.CORS_ALLOWED_ORIGINS),
     limits: {
       ...DEFAULT_LIMITS,
