@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
 import { S3_VARIABLES } from "../model/s3-config.ts";
+import { ensureAdminToken } from "./admin-token.ts";
 import { type Server, StartError, startServer } from "./server.ts";
 
 const DEFAULT_PORT = 8787;
@@ -71,13 +72,17 @@ const PASSED_ON = [
 
 try {
   const dataDir = resolve(env["RUBATO_DATA"] ?? ".rubato");
+  const adminToken = env["ADMIN_TOKEN"] || (await ensureAdminToken(dataDir));
   const server = await startServer({
     port: portFrom(env["PORT"]),
     host: env["RUBATO_HOST"] ?? "127.0.0.1",
     dataDir,
-    vars: Object.fromEntries(
-      PASSED_ON.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
-    ),
+    vars: {
+      ADMIN_TOKEN: adminToken,
+      ...Object.fromEntries(
+        PASSED_ON.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
+      ),
+    },
     onLog: (level, message) => {
       if (level === "error" || level === "warn") console.error(message);
     },
@@ -86,6 +91,7 @@ try {
   const url = server.url.replace("//127.0.0.1:", "//localhost:");
   console.log(`Rubato listens on ${url} and keeps its data in ${dataDir}`);
   console.log(`\nSend a span and read its trace back:\n\n${tryLine(url)}\n`);
+  console.log("To look after it: npm run admin");
 } catch (error) {
   if (!(error instanceof StartError)) throw error;
   console.error(`Rubato cannot start: ${error.message}`);

@@ -105,6 +105,11 @@ test("npm run deploy -- --dry-run works without an account", async () => {
     env: { ...process.env, WRANGLER_SEND_METRICS: "false", WRANGLER_LOG_PATH: join(dataDir, "logs") },
   });
   expect(stdout).toContain("env.TRACE_SHARD (TraceShard)");
+  expect(stdout).toContain("env.TENANT (Tenant)");
   expect(stdout).toContain("env.BLOCKS");
   expect(stdout).toContain("--dry-run: exiting now.");
+  expect(stdout).toContain("npx wrangler secret put ADMIN_TOKEN");
+  expect(stdout).toContain(
+    "npx wrangler r2 bucket lifecycle add rubato-blocks expire-old-blocks tenant= --expire-days 30",
+  );
 });
