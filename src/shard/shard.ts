@@ -83,6 +83,8 @@ export class Shard {
   readonly #commits: GroupCommit<ParsedFrame>;
   readonly #load: LoadMeter;
   #alarmAt: number | null;
+  /** No alarm is set, and one may be needed. */
+  #lacksAlarm: boolean;
   #flushFailures = 0;
   #appends = 0;
   #failedReads = 0;
@@ -117,9 +119,11 @@ export class Shard {
     this.#load = new LoadMeter(limits.growth);
     this.#lastTickMs = clock.now();
     this.#alarmAt = alarmAt;
-    // What there is to do the first tick finds out: for a shard that was asked only, that would be wasted.
-    if (alarmAt === null && storage.lastId() > 0) this.#upkeepAt = this.#lastTickMs;
     this.#arm();
+    // What there is to do the first tick finds out: for a shard that was only asked, that would be wasted. Without an
+    // alarm either it is lost, which calls see to, or it runs just now, and a tick comes.
+    this.#lacksAlarm = this.#alarmAt === null && storage.lastId() > 0;
+    if (this.#lacksAlarm) this.#upkeepAt = this.#lastTickMs;
   }
 
   /** Resolves once the batch is durable and readable, or says why not and when to try again. */
@@ -145,6 +149,7 @@ export class Shard {
 
   /** Live spans and block references of one moment. @param traceId 16 bytes */
   findTrace(traceId: Uint8Array, range: TimeRange = {}): FindTraceReply {
+    if (this.#lacksAlarm) this.#arm();
     if (this.#destruction.hasBegun) return { live: new Uint8Array(0), blocks: [] };
     const live = findLive(this.#epochs, traceId, this.#limits.maxLiveReplyBytes);
     return { live, blocks: this.#catalogue.find(traceId, range) };
@@ -319,11 +324,13 @@ export class Shard {
 
   #setAlarm(at: number): void {
     this.#alarmAt = at;
+    this.#lacksAlarm = false;
     this.#ports.storage.setAlarm(at);
   }
 
   async #tick(nowMs: number): Promise<TickReport> {
     this.#alarmAt = null;
+    this.#lacksAlarm = false;
     this.#lastTickMs = this.#ports.clock.now();
     let flushedBlocks = 0;
     let flushedSpans = 0;

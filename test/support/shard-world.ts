@@ -100,10 +100,11 @@ export class ShardWorld {
     if (error !== undefined) throw new Error(error);
   }
 
-  /** The runtime takes the alarm away and calls its handler. */
-  async runAlarm(): Promise<void> {
+  /** The runtime takes the alarm away and calls its handler, on an object that starts for it if it was `evicted`. */
+  async runAlarm(evicted = false): Promise<void> {
     this.clock.ms = Math.max(this.clock.ms, this.alarm ?? 0);
     this.storage.setAlarm(null);
+    if (evicted) this.restart();
     await this.tick();
   }
 

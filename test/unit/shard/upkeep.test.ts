@@ -114,11 +114,11 @@ describe("retention", () => {
 });
 
 /** Lets time go by until `endMs`; the compactor runs when it is called. The times at which the alarm ran. */
-async function live(world: ShardWorld, endMs: number): Promise<number[]> {
+async function live(world: ShardWorld, endMs: number, evicted: boolean): Promise<number[]> {
   const alarms: number[] = [];
   let { wakes } = world;
   while (world.alarm !== null && world.alarm <= endMs) {
-    await world.runAlarm();
+    await world.runAlarm(evicted);
     alarms.push(world.clock.ms);
     if (world.wakes > wakes) await world.runJobs();
     ({ wakes } = world);
@@ -137,29 +137,32 @@ function busiestHour(alarms: readonly number[]): number {
 }
 
 describe("alarms", () => {
-  test("idle: at most one an hour, few a day, none when there is nothing left to do", async () => {
-    const world = new ShardWorld(10);
-    for (let i = 0; i < 9; i++) {
-      await world.append();
-      await world.runAlarm();
-    }
-    const lastFlush = world.clock.ms;
-    const day = await live(world, START_MS + 2 * DAY_MS);
-    expect(busiestHour(day.filter((at) => at > lastFlush))).toBeLessThanOrEqual(1);
-    // What is left of the date is merged, indexed, and the inputs are deleted.
-    expect(day.length).toBeGreaterThan(0);
-    expect(day.length).toBeLessThanOrEqual(10);
-    expect(await world.keys()).toEqual(world.blockKeys());
-    expect(await world.nextJob()).toBeUndefined();
-    expect(await world.wrongTraces()).toEqual([]);
-    // Nothing from then on until the first block has been kept long enough.
-    expect(await live(world, START_MS + 13 * DAY_MS)).toEqual([]);
-    const last = await live(world, START_MS + 40 * DAY_MS);
-    expect(busiestHour(last)).toBeLessThanOrEqual(1);
-    expect(last.length).toBeLessThanOrEqual(20);
-    expect(await world.keys()).toEqual([]);
-    expect(world.alarm).toBeNull();
-  });
+  test.each([false, true])(
+    "idle, evicted: %s: at most one an hour, few a day, none when nothing is left",
+    async (evicted) => {
+      const world = new ShardWorld(10);
+      for (let i = 0; i < 9; i++) {
+        await world.append();
+        await world.runAlarm();
+      }
+      const lastFlush = world.clock.ms;
+      const day = await live(world, START_MS + 2 * DAY_MS, evicted);
+      expect(busiestHour(day.filter((at) => at > lastFlush))).toBeLessThanOrEqual(1);
+      // What is left of the date is merged, indexed, and the inputs are deleted.
+      expect(day.length).toBeGreaterThan(0);
+      expect(day.length).toBeLessThanOrEqual(10);
+      expect(await world.keys()).toEqual(world.blockKeys());
+      expect(await world.nextJob()).toBeUndefined();
+      expect(await world.wrongTraces()).toEqual([]);
+      // Nothing from then on until the first block has been kept long enough.
+      expect(await live(world, START_MS + 13 * DAY_MS, evicted)).toEqual([]);
+      const last = await live(world, START_MS + 40 * DAY_MS, evicted);
+      expect(busiestHour(last)).toBeLessThanOrEqual(1);
+      expect(last.length).toBeLessThanOrEqual(20);
+      expect(await world.keys()).toEqual([]);
+      expect(world.alarm).toBeNull();
+    },
+  );
 
   test("idle with a compactor that never comes: at most one an hour", async () => {
     const world = new ShardWorld(11);
@@ -175,7 +178,7 @@ describe("alarms", () => {
     expect(world.wakes).toBeGreaterThanOrEqual(alarms.length);
   });
 
-  test("an alarm that got lost is set again when the object starts; of an empty one none", async () => {
+  test("an alarm that got lost is set again when the object is called; of an empty one none", async () => {
     const world = new ShardWorld(12);
     expect(world.shard.stats().blocks).toBe(0);
     expect(world.alarm).toBeNull();
@@ -184,6 +187,7 @@ describe("alarms", () => {
     world.storage.setAlarm(null);
     world.restart();
     expect(world.shard.stats().blocks).toBe(2);
+    world.shard.findTrace(new Uint8Array(16));
     expect(world.alarm).toBe(world.clock.ms + world.limits.idleAlarmMs);
   });
 
