@@ -55,7 +55,7 @@ export function attributeColumn(key: string, type: AttributeType): AttributeColu
 
 /** Values by position. All arrays may be views of larger buffers, at any alignment. */
 export type Values =
-  /** Text, JSON. Value i is bytes [offsets[2 * i], offsets[2 * i + 1]). */
+  /** Text, JSON. Value i is bytes [offsets[2 * i], offsets[2 * i + 1]); offsets ascend. */
   | {
       readonly kind: "bytes";
       readonly count: number;
@@ -86,6 +86,8 @@ export interface ColumnPage {
 export interface Column {
   /** Values by code, in no order, maybe with equal ones; undefined when no page has codes. */
   readonly dictionary: Values | undefined;
+  /** Pages before this one hold codes, it and those behind it values. */
+  readonly codedPageCount: number;
   /**
    * Page `index` of the source's pages, decoded now or earlier. Its arrays stay as they are for as long as a caller
    * holds them; the source itself need not keep them, so that one page of a large column is in memory at a time.

@@ -1,7 +1,20 @@
 // Searching: the newest traces that match, over any number of sources.
 import type { SearchQuery } from "../ast.ts";
-import type { SearchCursor, SearchResult } from "../results.ts";
+import type { SearchCursor, SearchResult, TraceResult } from "../results.ts";
 import type { SpanSource } from "../storage.ts";
+import {
+  compareFound,
+  findColumns,
+  findTraces,
+  type FoundTrace,
+  type FoundTraces,
+  type Window,
+} from "./search/find-traces.ts";
+import { showColumns, showTraces } from "./search/show-traces.ts";
+import { type Mention, mentionsOf } from "./spansets/mentions.ts";
+import { canMatch, compilePipeline, type PipelinePlan } from "./spansets/plan.ts";
+import { batchesOf, gatherSplit } from "./tables/split-traces.ts";
+import { findSplitTraces, type SplitTraces } from "./tables/trace-ids.ts";
 
 export interface SearchOptions {
   /** Traces returned at most, at least 1. */
@@ -16,6 +29,41 @@ export interface SearchOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A query, ready to be evaluated over any source. */
+export interface SearchPlan {
+  readonly pipeline: PipelinePlan;
+  readonly mentions: readonly Mention[];
+}
+
+/** @throws AppError `invalid_argument` for a structural operator on groups */
+export function compileSearch({ pipeline }: SearchQuery): SearchPlan {
+  return { pipeline: compilePipeline(pipeline), mentions: mentionsOf(pipeline.stages) };
+}
+
+/** Whether traces that lie in these sources, and in no other, may match. False is certain. */
+export function isWorthSearching(
+  { pipeline }: SearchPlan,
+  sources: readonly SpanSource[],
+  window: Window,
+): boolean {
+  const isInTime = sources.some(
+    ({ bounds }) => bounds.minStartNs <= window.endNs && bounds.maxEndNs >= window.startNs,
+  );
+  return isInTime && canMatch(pipeline, sources);
+}
+
+const NOTHING: FoundTraces = { total: 0, traces: [], inspectedTraces: 0, inspectedSpans: 0 };
+
+/** What was found in two sets of traces without a trace in common. The order does not matter. */
+export function combineFound(a: FoundTraces, b: FoundTraces, limit: number): FoundTraces {
+  return {
+    total: a.total + b.total,
+    traces: [...a.traces, ...b.traces].toSorted(compareFound).slice(0, limit),
+    inspectedTraces: a.inspectedTraces + b.inspectedTraces,
+    inspectedSpans: a.inspectedSpans + b.inspectedSpans,
+  };
+}
+
 /**
  * Evaluates `query` over the spans of all sources as if they were one: traces that several sources have parts of are
  * put together, spans that several have are counted once.
@@ -27,5 +75,79 @@ export async function search(
   query: SearchQuery,
   options: SearchOptions,
 ): Promise<SearchResult> {
-  throw new Error(`${sources.length} ${query.kind} ${options.limit}`);
+  return new Search(sources, compileSearch(query), options).run();
+}
+
+class Search {
+  readonly #sources: readonly SpanSource[];
+  readonly #plan: SearchPlan;
+  readonly #options: SearchOptions;
+  /** One trace more than is returned tells whether there is a next page. */
+  readonly #window: Window;
+  /** Where each found trace is: in a source or, undefined, in several. */
+  readonly #origins = new Map<string, SpanSource | undefined>();
+  #found = NOTHING;
+
+  constructor(sources: readonly SpanSource[], plan: SearchPlan, options: SearchOptions) {
+    this.#sources = sources.toSorted((a, b) => (a.bounds.maxStartNs > b.bounds.maxStartNs ? -1 : 1));
+    this.#plan = plan;
+    this.#options = options;
+    this.#window = { ...options, limit: options.limit + 1 };
+  }
+
+  async run(): Promise<SearchResult> {
+    if (isWorthSearching(this.#plan, this.#sources, this.#window)) await this.#find();
+    const page = this.#found.traces.slice(0, this.#options.limit);
+    const last = page.at(-1);
+    const hasMore = this.#found.traces.length > page.length;
+    return {
+      traces: await this.#show(page),
+      total: this.#found.total,
+      cursor: hasMore && last ? { startNs: last.startNs, traceId: last.traceId } : undefined,
+      inspectedTraces: this.#found.inspectedTraces,
+      inspectedSpans: this.#found.inspectedSpans,
+    };
+  }
+
+  async #find(): Promise<void> {
+    const tables = await Promise.all(this.#sources.map((source) => source.traces()));
+    const split = findSplitTraces(tables.map(({ ids }) => ids));
+    for (const [index, source] of this.#sources.entries()) {
+      this.#options.signal?.throwIfAborted();
+      const isWorth = isWorthSearching(this.#plan, [source], this.#window);
+      if (isWorth) await this.#findIn(source, split, index);
+    }
+    for (const ids of batchesOf(split.ids, tables)) {
+      this.#options.signal?.throwIfAborted();
+      const whole = await gatherSplit(this.#sources, ids, (source) =>
+        findColumns(this.#plan.pipeline, source),
+      );
+      this.#add(await findTraces(whole, this.#plan.pipeline, this.#window), undefined);
+    }
+  }
+
+  async #findIn(source: SpanSource, { flags }: SplitTraces, index: number): Promise<void> {
+    const worst = this.#found.traces[this.#window.limit - 1];
+    const found = await findTraces(source, this.#plan.pipeline, this.#window, {
+      skip: flags[index],
+      wantedFromNs: worst?.startNs,
+    });
+    this.#add(found, source);
+  }
+
+  #add(found: FoundTraces, origin: SpanSource | undefined): void {
+    for (const { traceId } of found.traces) this.#origins.set(traceId, origin);
+    this.#found = combineFound(this.#found, found, this.#window.limit);
+  }
+
+  async #show(page: readonly FoundTrace[]): Promise<TraceResult[]> {
+    const { mentions } = this.#plan;
+    const results = new Map<string, TraceResult>();
+    for (const [origin, found] of Map.groupBy(page, ({ traceId }) => this.#origins.get(traceId))) {
+      const ids = found.map(({ traceId }) => traceId);
+      const source = origin ?? (await gatherSplit(this.#sources, ids, (part) => showColumns(mentions, part)));
+      for (const result of await showTraces(source, mentions, found)) results.set(result.traceId, result);
+    }
+    return page.flatMap(({ traceId }) => results.get(traceId) ?? []);
+  }
 }

@@ -1,0 +1,149 @@
+// One source while a query runs over it: the columns that were loaded, and what follows from them for every row.
+import type { Column, ColumnName, SpanSource, TraceTable } from "../../storage.ts";
+import { wordsOf } from "./decode.ts";
+
+/** No row, no parent. */
+export const NONE = -1;
+
+export class Scan {
+  readonly source: SpanSource;
+  readonly traces: TraceTable;
+  readonly rowCount: number;
+  readonly pageCount: number;
+  readonly #columns: ReadonlyMap<ColumnName, Column>;
+  readonly #derived = new Map<string, Column>();
+  #traceOfRow: Uint32Array | undefined;
+  #parents: Int32Array | undefined;
+  #isRoot: Uint8Array | undefined;
+
+  constructor(source: SpanSource, traces: TraceTable, columns: ReadonlyMap<ColumnName, Column>) {
+    this.source = source;
+    this.traces = traces;
+    this.rowCount = source.rowCount;
+    this.pageCount = source.pageRows.length - 1;
+    this.#columns = columns;
+  }
+
+  get traceCount(): number {
+    return this.traces.firstRows.length - 1;
+  }
+
+  /** First row of page or trace `index`; that of the one behind the last is the number of rows. */
+  pageStart(index: number): number {
+    return this.source.pageRows[index] ?? this.rowCount;
+  }
+
+  traceStart(index: number): number {
+    return this.traces.firstRows[index] ?? this.rowCount;
+  }
+
+  /** The page that holds the row; `near`: where it may be. */
+  pageOf(row: number, near: number): number {
+    let index = near;
+    while (index > 0 && this.pageStart(index) > row) index--;
+    while (this.pageStart(index + 1) <= row) index++;
+    return index;
+  }
+
+  /** A column that was asked for when the scan was opened. */
+  column(name: ColumnName): Column {
+    const column = this.#columns.get(name);
+    if (column === undefined) throw new Error(`column ${name} was not loaded`);
+    return column;
+  }
+
+  /** The column that `make` derives from others, made once. */
+  derived(name: string, make: () => Column): Column {
+    let column = this.#derived.get(name);
+    if (column === undefined) {
+      column = make();
+      this.#derived.set(name, column);
+    }
+    return column;
+  }
+
+  /** Number of the trace of each row. */
+  get traceOfRow(): Uint32Array {
+    this.#traceOfRow ??= this.#fillTraces();
+    return this.#traceOfRow;
+  }
+
+  #fillTraces(): Uint32Array {
+    const traces = new Uint32Array(this.rowCount);
+    for (let trace = 0; trace < this.traceCount; trace++) {
+      traces.fill(trace, this.traceStart(trace), this.traceStart(trace + 1));
+    }
+    return traces;
+  }
+
+  /** Row of each row's parent, or NONE. From `parentDistance`. */
+  get parents(): Int32Array {
+    this.#parents ??= this.#fillParents();
+    return this.#parents;
+  }
+
+  #fillParents(): Int32Array {
+    const column = this.column("parentDistance");
+    const dictionary = column.dictionary && wordsOf(column.dictionary);
+    const parents = new Int32Array(this.rowCount);
+    for (let index = 0; index < this.pageCount; index++) {
+      const { firstRow, rowCount, content } = column.page(index);
+      const codes = content.kind === "codes" ? content.codes : undefined;
+      const words = content.kind === "values" ? wordsOf(content.values) : undefined;
+      for (let i = 0; i < rowCount; i++) {
+        const distance = codes ? (dictionary?.[codes[i] ?? 0] ?? 0) : (words?.[i] ?? 0);
+        const row = firstRow + i;
+        // What a damaged column says of rows that are not there is not believed.
+        parents[row] = distance === 0 || distance > row ? NONE : row - distance;
+      }
+    }
+    return parents;
+  }
+
+  /** 1 for each row without parent that names none. From `parentDistance` and `parentSpanId`. */
+  get isRoot(): Uint8Array {
+    this.#isRoot ??= this.#fillRoots();
+    return this.#isRoot;
+  }
+
+  #fillRoots(): Uint8Array {
+    const column = this.column("parentSpanId");
+    const { parents } = this;
+    const isRoot = new Uint8Array(this.rowCount);
+    for (let index = 0; index < this.pageCount; index++) {
+      const { firstRow, rowCount, present } = column.page(index);
+      if (present === undefined) continue;
+      for (let i = 0; i < rowCount; i++) {
+        const names = ((present[i >>> 3] ?? 0) >>> (i & 7)) & 1;
+        if (names === 0 && parents[firstRow + i] === NONE) isRoot[firstRow + i] = 1;
+      }
+    }
+    return isRoot;
+  }
+
+  /** The first root of the trace, or NONE. */
+  rootOf(trace: number): number {
+    const end = this.traceStart(trace + 1);
+    const row = this.isRoot.indexOf(1, this.traceStart(trace));
+    return row >= 0 && row < end ? row : NONE;
+  }
+}
+
+/**
+ * Loads columns of a source with one call.
+ * @param rows ascending rows, if only pages with these will be looked at
+ */
+export async function openScan(
+  source: SpanSource,
+  names: readonly ColumnName[],
+  rows?: Uint32Array,
+): Promise<Scan> {
+  // In one turn, so that a source may read both at once.
+  const [traces, columns] = await Promise.all([source.traces(), source.load(names, rows)]);
+  const byName = new Map<ColumnName, Column>();
+  names.forEach((name, index) => {
+    const column = columns[index];
+    if (column !== undefined) byName.set(name, column);
+  });
+  return new Scan(source, traces, byName);
+}

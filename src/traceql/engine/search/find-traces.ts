@@ -1,0 +1,180 @@
+// The first pass of a search: which traces of one source match, and when they began.
+import type { ColumnName, SpanSource } from "../../storage.ts";
+import type { ResultAttribute, SearchCursor } from "../../results.ts";
+import { toHex } from "../../../util/hex.ts";
+import { nextRow } from "../columns/mask.ts";
+import { toResult } from "../columns/result-value.ts";
+import { openScan, type Scan } from "../columns/scan.ts";
+import { isLess, traceTimes, type TraceTimes, wordsToBigInt } from "../columns/times.ts";
+import { evaluatePipeline, type Spansets, spansetOfRow } from "../spansets/evaluate.ts";
+import { type PipelinePlan, planColumns } from "../spansets/plan.ts";
+
+/** What decides which traces are found. */
+export interface Window {
+  /** A trace must overlap it, both ends included. Unix ns. */
+  readonly startNs: bigint;
+  readonly endNs: bigint;
+  /** Goes on after this trace. */
+  readonly cursor?: SearchCursor | undefined;
+  /** Traces kept at most. */
+  readonly limit: number;
+  readonly spansPerSpanset: number;
+}
+
+/** A trace that matches. Plain values. */
+export interface FoundTrace {
+  /** 32 hex digits. */
+  readonly traceId: string;
+  readonly startNs: bigint;
+  readonly spansets: readonly FoundSpanset[];
+}
+
+export interface FoundSpanset {
+  /** Places of its first spans among the rows of the trace. */
+  readonly rows: readonly number[];
+  readonly matched: number;
+  readonly attributes: readonly ResultAttribute[];
+}
+
+export interface FoundTraces {
+  /** Matching traces of the window, whatever cursor and limit. */
+  readonly total: number;
+  /** The newest ones, in the order of results. */
+  readonly traces: readonly FoundTrace[];
+  readonly inspectedTraces: number;
+  readonly inspectedSpans: number;
+}
+
+/** Newest first, then by id. */
+export function compareFound(a: SearchCursor, b: SearchCursor): number {
+  if (a.startNs !== b.startNs) return a.startNs > b.startNs ? -1 : 1;
+  return a.traceId < b.traceId ? -1 : a.traceId > b.traceId ? 1 : 0;
+}
+
+function uniqueNames(names: readonly ColumnName[]): ColumnName[] {
+  return [...new Set(names)];
+}
+
+/** The columns that `findTraces` loads. */
+export function findColumns(plan: PipelinePlan, source: SpanSource): ColumnName[] {
+  return uniqueNames([...planColumns(plan, source), "start", "duration"]);
+}
+
+/**
+ * Evaluates the pipeline over one source.
+ * @param skip 1 for each trace of the source that is left out; undefined: none is
+ * @param wantedFromNs only traces that start at this time or later are wanted; others count, but need not be in `traces`
+ */
+export async function findTraces(
+  source: SpanSource,
+  plan: PipelinePlan,
+  window: Window,
+  { skip, wantedFromNs = 0n }: { skip?: Uint8Array | undefined; wantedFromNs?: bigint | undefined } = {},
+): Promise<FoundTraces> {
+  const scan = await openScan(source, findColumns(plan, source));
+  const spansets = evaluatePipeline(scan, plan);
+  const matches = matchingTraces(scan, spansets, skip);
+  const inspected = { inspectedTraces: scan.traceCount, inspectedSpans: scan.rowCount };
+  if (!matches.includes(1)) return { total: 0, traces: [], ...inspected };
+  const isInside = source.bounds.minStartNs >= window.startNs && source.bounds.maxStartNs <= window.endNs;
+  if (isInside && source.bounds.maxStartNs < wantedFromNs) {
+    return { total: countOnes(matches), traces: [], ...inspected };
+  }
+  const times = traceTimes(scan, matches);
+  if (!isInside) dropOutside(matches, times, window);
+  const newest = newestTraces(scan, matches, times, window);
+  const traces = newest.map((trace) => foundTrace(scan, spansets, trace, { times, window }));
+  return { total: countOnes(matches), traces, ...inspected };
+}
+
+function countOnes(flags: Uint8Array): number {
+  let count = 0;
+  for (const flag of flags) count += flag;
+  return count;
+}
+
+function matchingTraces({ traceCount, traceOfRow }: Scan, { mask }: Spansets, skip?: Uint8Array): Uint8Array {
+  const matches = new Uint8Array(traceCount);
+  for (let row = nextRow(mask, 0); row >= 0; row = nextRow(mask, row + 1)) {
+    matches[traceOfRow[row] ?? 0] = 1;
+  }
+  skip?.forEach((flag, trace) => {
+    if (flag === 1) matches[trace] = 0;
+  });
+  return matches;
+}
+
+function dropOutside(matches: Uint8Array, { starts, ends }: TraceTimes, { startNs, endNs }: Window): void {
+  for (let trace = matches.indexOf(1); trace >= 0; trace = matches.indexOf(1, trace + 1)) {
+    const isOutside = wordsToBigInt(starts, trace) > endNs || wordsToBigInt(ends, trace) < startNs;
+    if (isOutside) matches[trace] = 0;
+  }
+}
+
+/** Traces collected between two sorts, at least. */
+const SORT_MIN = 1024;
+
+/** The first `limit` traces behind the cursor in the order of results. Ids ascend with the traces' numbers. */
+function newestTraces(
+  { traces }: Scan,
+  matches: Uint8Array,
+  { starts }: TraceTimes,
+  { cursor, limit }: Window,
+): number[] {
+  const isNewer = (a: number, b: number): boolean =>
+    isLess(starts[2 * b + 1] ?? 0, starts[2 * b] ?? 0, starts[2 * a + 1] ?? 0, starts[2 * a] ?? 0);
+  const compare = (a: number, b: number): number => (isNewer(a, b) ? -1 : isNewer(b, a) ? 1 : a - b);
+  const isBehind = (trace: number): boolean =>
+    cursor === undefined ||
+    compareFound({ startNs: wordsToBigInt(starts, trace), traceId: idOf(traces.ids, trace) }, cursor) > 0;
+  let newest: number[] = [];
+  let worst: number | undefined;
+  for (let trace = matches.indexOf(1); trace >= 0; trace = matches.indexOf(1, trace + 1)) {
+    if (worst !== undefined && !isNewer(trace, worst)) continue;
+    if (!isBehind(trace)) continue;
+    newest.push(trace);
+    if (newest.length < Math.max(SORT_MIN, 2 * limit)) continue;
+    newest = newest.sort(compare).slice(0, limit);
+    worst = newest.at(-1);
+  }
+  return newest.sort(compare).slice(0, limit);
+}
+
+function idOf(ids: Uint8Array, trace: number): string {
+  return toHex(ids.subarray(16 * trace, 16 * (trace + 1)));
+}
+
+function foundTrace(
+  scan: Scan,
+  { mask, groups, attributes }: Spansets,
+  trace: number,
+  { times, window }: { times: TraceTimes; window: Window },
+): FoundTrace {
+  const first = scan.traceStart(trace);
+  const end = scan.traceStart(trace + 1);
+  const ofRow = spansetOfRow(scan, groups);
+  const spansets = new Map<number, { rows: number[]; matched: number }>();
+  for (let row = nextRow(mask, first); row >= 0 && row < end; row = nextRow(mask, row + 1)) {
+    const number = ofRow[row] ?? 0;
+    let spanset = spansets.get(number);
+    if (spanset === undefined) {
+      spanset = { rows: [], matched: 0 };
+      spansets.set(number, spanset);
+    }
+    if (spanset.matched++ < window.spansPerSpanset) spanset.rows.push(row - first);
+  }
+  return {
+    traceId: idOf(scan.traces.ids, trace),
+    startNs: wordsToBigInt(times.starts, trace),
+    spansets: [...spansets.keys()]
+      .sort((a, b) => a - b)
+      .map((number) => ({
+        rows: spansets.get(number)?.rows ?? [],
+        matched: spansets.get(number)?.matched ?? 0,
+        attributes: attributes.map(({ name, isDuration, values }) => ({
+          name,
+          value: toResult(values[number], isDuration),
+        })),
+      })),
+  };
+}

@@ -1,0 +1,183 @@
+// The parts of traces that several sources have, as one table: each trace in pre-order, each span once.
+import type { ColumnName } from "../../storage.ts";
+import { parseTraceId, TRACE_ID_BYTES } from "../../../model/ids.ts";
+import { concatBytes } from "../../../util/bytes.ts";
+import { toHex } from "../../../util/hex.ts";
+import { latin1Text } from "../../../util/utf8.ts";
+import { type Decoder, decoderOf } from "../columns/decode.ts";
+import { intOf, textOf, type Value } from "../columns/value.ts";
+import { orderTrace, type Placed, type TreeSpan } from "./pre-order.ts";
+import type { SpanTable, TableColumn } from "./span-table.ts";
+import { ValuesBuilder } from "./values-builder.ts";
+
+/**
+ * What tells spans apart. Spans that are equal in all of this and come from different sources are one span: a client's
+ * retry, or a span on its way from the buffer to a block. Attributes do not count: where a source keeps them depends on
+ * how many spans have them.
+ */
+export const IDENTITY_COLUMNS: readonly ColumnName[] = [
+  "spanId",
+  "parentSpanId",
+  "kind",
+  "start",
+  "duration",
+  "name",
+  "status",
+  "resource",
+];
+
+/** @param names columns of the result, those of IDENTITY_COLUMNS among them; a table that lacks one has no values for it */
+export function mergeTables(tables: readonly SpanTable[], names: readonly ColumnName[]): SpanTable {
+  const columns = names
+    .filter((name) => name !== "parentDistance")
+    .map((name) => new JoinedColumn(name, tables));
+  const spans = rowsByTrace(tables, new SpanReader(columns));
+  const ids = [...spans.keys()].sort();
+  const firstRows = new Uint32Array(ids.length + 1);
+  const rows: Placed<TableSpan>[] = [];
+  ids.forEach((id, index) => {
+    for (const placed of orderTrace(withoutDuplicates(spans.get(id) ?? []))) rows.push(placed);
+    firstRows[index + 1] = rows.length;
+  });
+  return {
+    rowCount: rows.length,
+    ids: concatBytes(ids.map((id) => parseTraceId(id))),
+    firstRows,
+    columns: [
+      ...columns.map((column) => column.reordered(rows)),
+      ...(names.includes("parentDistance") ? [distanceColumn(rows)] : []),
+    ],
+    rest: tables.flatMap(({ rest }) => rest),
+  };
+}
+
+/** One column through all tables; equal values have one code. */
+class JoinedColumn {
+  readonly name: ColumnName;
+  readonly #builder = new ValuesBuilder();
+  readonly #known = new Map<string, number>();
+  /** By table, by row. */
+  readonly #codes: readonly Uint32Array[];
+
+  constructor(name: ColumnName, tables: readonly SpanTable[]) {
+    this.name = name;
+    this.#codes = tables.map((table) => {
+      const column = table.columns.find((each) => each.name === name);
+      return column === undefined ? new Uint32Array(table.rowCount) : this.#join(column);
+    });
+  }
+
+  #join({ dictionary, codes }: TableColumn): Uint32Array {
+    const own = new Uint32Array(dictionary.count + 1);
+    for (let i = 0; i < dictionary.count; i++) own[i + 1] = this.#codeOf(dictionary, i);
+    return codes.map((code) => own[code] ?? 0);
+  }
+
+  #codeOf(values: TableColumn["dictionary"], index: number): number {
+    if (values.kind === "bits") return this.#builder.add(values, index);
+    const [start, end] =
+      values.kind === "fixed"
+        ? [values.width * index, values.width * (index + 1)]
+        : [values.offsets[2 * index] ?? 0, values.offsets[2 * index + 1] ?? 0];
+    const key = latin1Text(values.bytes.subarray(start, end));
+    let code = this.#known.get(key);
+    if (code === undefined) {
+      code = this.#builder.add(values, index);
+      this.#known.set(key, code);
+    }
+    return code;
+  }
+
+  code(table: number, row: number): number {
+    return this.#codes[table]?.[row] ?? 0;
+  }
+
+  /** Values of a column without gaps, by code. */
+  decoder(kind: "hex" | "int"): Decoder {
+    const decode = decoderOf({ kind }, this.#builder.build());
+    return (code) => (code === 0 ? undefined : decode(code - 1));
+  }
+
+  reordered(rows: readonly Placed<TableSpan>[]): TableColumn {
+    const codes = Uint32Array.from(rows, ({ span }) => this.code(span.table, span.row));
+    return { name: this.name, dictionary: this.#builder.build(), codes };
+  }
+}
+
+function distanceColumn(rows: readonly Placed<TableSpan>[]): TableColumn {
+  const bytes = new Uint8Array(Uint32Array.from(rows, ({ distance }) => distance).buffer);
+  const dictionary = { kind: "fixed", count: rows.length, bytes, width: 4 } as const;
+  return { name: "parentDistance", dictionary, codes: Uint32Array.from(rows, (_, row) => row + 1) };
+}
+
+/** A row of one of the tables. */
+interface TableSpan extends TreeSpan {
+  readonly table: number;
+  readonly row: number;
+  /** Equal for spans with the same identity. */
+  readonly key: string;
+}
+
+/** Reads the columns that decide about order and duplicates. */
+class SpanReader {
+  readonly #columns: ReadonlyMap<ColumnName, JoinedColumn>;
+  readonly #identity: readonly JoinedColumn[];
+  readonly #decoders = new Map<ColumnName, Decoder>();
+
+  constructor(columns: readonly JoinedColumn[]) {
+    this.#columns = new Map(columns.map((column) => [column.name, column]));
+    this.#identity = columns.filter(({ name }) => IDENTITY_COLUMNS.includes(name));
+    for (const name of ["spanId", "parentSpanId"] as const) this.#decode(name, "hex");
+    for (const name of ["kind", "start"] as const) this.#decode(name, "int");
+  }
+
+  #decode(name: ColumnName, kind: "hex" | "int"): void {
+    const decoder = this.#columns.get(name)?.decoder(kind);
+    if (decoder !== undefined) this.#decoders.set(name, decoder);
+  }
+
+  #value(name: ColumnName, table: number, row: number): Value {
+    return this.#decoders.get(name)?.(this.#columns.get(name)?.code(table, row) ?? 0);
+  }
+
+  read(table: number, row: number): TableSpan {
+    return {
+      table,
+      row,
+      key: this.#identity.map((column) => column.code(table, row)).join(" "),
+      spanId: textOf(this.#value("spanId", table, row)),
+      parentSpanId: textOf(this.#value("parentSpanId", table, row)),
+      kind: Number(intOf(this.#value("kind", table, row))),
+      start: intOf(this.#value("start", table, row)),
+    };
+  }
+}
+
+/** Rows by trace id in hex, those of the first table first. */
+function rowsByTrace(tables: readonly SpanTable[], reader: SpanReader): Map<string, TableSpan[]> {
+  const spans = new Map<string, TableSpan[]>();
+  tables.forEach(({ ids, firstRows }, table) => {
+    for (let trace = 0; trace < firstRows.length - 1; trace++) {
+      const id = toHex(ids.subarray(TRACE_ID_BYTES * trace, TRACE_ID_BYTES * (trace + 1)));
+      const own = spans.get(id) ?? [];
+      spans.set(id, own);
+      const end = firstRows[trace + 1] ?? 0;
+      for (let row = firstRows[trace] ?? 0; row < end; row++) own.push(reader.read(table, row));
+    }
+  });
+  return spans;
+}
+
+/** Of spans that are equal, as many as the table with most of them has: within one table they are different spans. */
+function withoutDuplicates(spans: readonly TableSpan[]): TableSpan[] {
+  const kept = new Map<string, number>();
+  const seen = new Map<string, number>();
+  return spans.filter(({ table, key }) => {
+    const inTable = `${table} ${key}`;
+    const count = seen.get(inTable) ?? 0;
+    seen.set(inTable, count + 1);
+    if (count < (kept.get(key) ?? 0)) return false;
+    kept.set(key, count + 1);
+    return true;
+  });
+}
