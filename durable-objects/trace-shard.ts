@@ -13,8 +13,10 @@ import type {
   AppendResult,
   FindTraceReply,
   JobReply,
+  SegmentsReply,
   ShardJob,
   ShardSettings,
+  ShardSnapshot,
   ShardStats,
   TickReport,
   TraceShardRpc,
@@ -43,6 +45,14 @@ export class TraceShard extends DurableObject<Bindings> implements TraceShardRpc
 
   async blocksBetween(range: TimeRange): Promise<CatalogueBlock[]> {
     return (await this.#open()).blocksBetween(range);
+  }
+
+  async snapshot(range: TimeRange): Promise<ShardSnapshot> {
+    return (await this.#open()).snapshot(range);
+  }
+
+  async readSegments(epoch: number, fromRow: number): Promise<SegmentsReply> {
+    return (await this.#open()).readSegments(epoch, fromRow);
   }
 
   async tick(now: number): Promise<TickReport> {

@@ -30,6 +30,8 @@ export class LiveIndex {
   #frameCount = 0;
   #spanCount = 0;
   #rawBytes = 0;
+  #minStartNs: bigint | undefined;
+  #maxEndNs = 0n;
   // Open addressing over distinct hashes: slot -> (hash, newest entry). Entries of one hash are chained, so that a
   // trace in every frame costs O(1) an entry and not a longer probe each time.
   #slotHash = new Uint32Array(256);
@@ -50,6 +52,11 @@ export class LiveIndex {
     return this.#rawBytes;
   }
 
+  /** Unix ns around the times of all spans: [minStart, maxEnd]; zeros when there is none. */
+  get bounds(): { readonly minStartNs: bigint; readonly maxEndNs: bigint } {
+    return { minStartNs: this.#minStartNs ?? 0n, maxEndNs: this.#maxEndNs };
+  }
+
   get frameCount(): number {
     return this.#frameCount;
   }
@@ -64,6 +71,9 @@ export class LiveIndex {
     );
     this.#spanCount += head.spanCount;
     this.#rawBytes += head.rawLength;
+    if (this.#minStartNs === undefined || head.minStartNs < this.#minStartNs)
+      this.#minStartNs = head.minStartNs;
+    if (head.maxEndNs > this.#maxEndNs) this.#maxEndNs = head.maxEndNs;
     if (head.traceHashes === undefined) this.#anyTrace.push(frame);
     else for (const hash of head.traceHashes) this.#addEntry(hash, frame);
   }
@@ -79,9 +89,22 @@ export class LiveIndex {
     return frames.sort((a, b) => a - b).map((frame) => this.#frame(frame));
   }
 
-  /** Every frame, in the order they were added. */
-  *all(): Generator<FrameRef> {
-    for (let frame = 0; frame < this.#frameCount; frame++) yield this.#frame(frame);
+  /** Every frame whose body begins in `row` or later, in the order they were added; none that is added meanwhile. */
+  *all(row = 0): Generator<FrameRef> {
+    const end = this.#frameCount;
+    for (let frame = this.#firstOf(row); frame < end; frame++) yield this.#frame(frame);
+  }
+
+  /** The first frame of the row or, if it has none, of a later one. Rows ascend. */
+  #firstOf(row: number): number {
+    let low = 0;
+    let high = this.#frameCount;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#frames[middle * FRAME_FIELDS] ?? 0) < row) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   #frame(frame: number): FrameRef {

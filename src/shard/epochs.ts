@@ -1,10 +1,13 @@
 // The shard's buffer: epochs of segments, which one takes appends, which are due, who still reads them.
 import type { FrameHead } from "../segment/frame.ts";
 import { decodeHeads, openBody } from "../segment/frame.ts";
+import type { StoredFrame } from "../segment/frame-stream.ts";
 import type { FrameRef } from "../segment/live-index.ts";
 import { LiveIndex } from "../segment/live-index.ts";
 import type { Frame } from "../segment/rows.ts";
 import { packRows, readBody } from "../segment/rows.ts";
+import { wholeSeconds } from "../store/catalogue.ts";
+import type { LiveEpoch } from "../store/rpc.ts";
 import type { ShardStorage } from "./storage.ts";
 
 /** A stream that reads epochs. */
@@ -129,6 +132,36 @@ export class Epochs {
   /** The TracesData of one frame. @throws AppError `corrupt` */
   open(epoch: number, frame: FrameRef): Uint8Array {
     return openBody(frame, readBody(this.#storage.bodies(epoch, frame.row), frame.offset, frame.bodyLength));
+  }
+
+  /** All epochs, oldest first. */
+  live(): LiveEpoch[] {
+    return this.#epochs.map(({ id, index, lastRow, cut }) => ({
+      id,
+      rowCount: lastRow,
+      spanCount: index.spanCount,
+      rawBytes: index.rawBytes,
+      ...wholeSeconds(index.bounds),
+      isCut: cut,
+    }));
+  }
+
+  /** Frames of the rows from `fromRow` on, as they are stored; none when there is no such epoch. */
+  *frames(id: number, fromRow: number): Generator<StoredFrame> {
+    const epoch = this.#epochs.find((candidate) => candidate.id === id);
+    let row = 0;
+    let bytes: Uint8Array = new Uint8Array(0);
+    for (const ref of epoch?.index.all(fromRow) ?? []) {
+      // A row holds many frames: it is read once.
+      if (ref.row !== row) [bytes = bytes] = this.#storage.bodies(id, ref.row);
+      row = ref.row;
+      const end = ref.offset + ref.bodyLength;
+      const body =
+        end <= bytes.length
+          ? bytes.subarray(ref.offset, end)
+          : readBody(this.#storage.bodies(id, row), ref.offset, ref.bodyLength);
+      yield { ref, body };
+    }
   }
 
   /** Keeps the epochs' tables from being dropped until the returned function is called. */

@@ -9,8 +9,10 @@ import type {
   AppendResult,
   FindTraceReply,
   JobReply,
+  SegmentsReply,
   ShardJob,
   ShardSettings,
+  ShardSnapshot,
   ShardStats,
   TickReport,
 } from "../store/rpc.ts";
@@ -28,6 +30,7 @@ import { Jobs } from "./jobs.ts";
 import { LoadMeter } from "./load-meter.ts";
 import { Retention } from "./retention.ts";
 import { deleteRetired } from "./retired.ts";
+import { NO_SPANS, readSegments, takeSnapshot } from "./snapshot.ts";
 import type { ShardStorage } from "./storage.ts";
 
 export interface ShardPorts {
@@ -158,6 +161,15 @@ export class Shard {
   /** See TraceShardRpc, as for all that follow. */
   blocksBetween(range: TimeRange): CatalogueBlock[] {
     return this.#destruction.hasBegun ? [] : this.#ports.storage.blocksBetween(range);
+  }
+
+  snapshot(range: TimeRange): ShardSnapshot {
+    return this.#destruction.hasBegun ? NO_SPANS : takeSnapshot(this.#epochs, this.#ports.storage, range);
+  }
+
+  readSegments(epoch: number, fromRow: number): SegmentsReply {
+    if (this.#destruction.hasBegun) return { kind: "gone" };
+    return readSegments(this.#epochs, epoch, fromRow);
   }
 
   /**

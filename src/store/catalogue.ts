@@ -39,6 +39,20 @@ export interface TimeRange {
   readonly endSeconds?: number | undefined;
 }
 
+/** Whole seconds around two times in ns. */
+export function wholeSeconds({
+  minStartNs,
+  maxEndNs,
+}: {
+  readonly minStartNs: bigint;
+  readonly maxEndNs: bigint;
+}): Pick<CatalogueBlock, "minStartSeconds" | "maxEndSeconds"> {
+  return {
+    minStartSeconds: Number(minStartNs / NS_PER_SECOND),
+    maxEndSeconds: Number((maxEndNs + NS_PER_SECOND - 1n) / NS_PER_SECOND),
+  };
+}
+
 /**
  * The entry of a block that is stored.
  * @param arrivedMs used when the block does not say, which was so in version 1
@@ -57,8 +71,7 @@ export function catalogueBlock(
     spanCount: meta.spanCount,
     traceCount: meta.traceCount,
     rawBytes: meta.rawBytes,
-    minStartSeconds: Number(meta.minStartNs / NS_PER_SECOND),
-    maxEndSeconds: Number((meta.maxEndNs + NS_PER_SECOND - 1n) / NS_PER_SECOND),
+    ...wholeSeconds(meta),
     version: meta.version,
     arrivedMs: meta.arrivedMs ?? arrivedMs,
   };

@@ -43,6 +43,39 @@ export interface FindTraceReply {
   readonly blocks: readonly BlockRef[];
 }
 
+/** Spans that are in no block yet: one epoch of a shard's buffer. */
+export interface LiveEpoch {
+  /** Never used again by this shard. */
+  readonly id: number;
+  /** Rows so far, numbered from 1. A row never changes. */
+  readonly rowCount: number;
+  readonly spanCount: number;
+  /** Inflated bytes. */
+  readonly rawBytes: number;
+  /** Whole seconds since 1970 around the spans' times: [minStart, maxEnd]. */
+  readonly minStartSeconds: number;
+  readonly maxEndSeconds: number;
+  /** Whether no row will be added. */
+  readonly isCut: boolean;
+}
+
+/** Where all spans of a shard are at one moment. */
+export interface ShardSnapshot {
+  /** Oldest first; those too whose spans lie outside the range. */
+  readonly epochs: readonly LiveEpoch[];
+  /** By id. */
+  readonly blocks: readonly CatalogueBlock[];
+}
+
+/** `gone`: the epoch has become a block, or it never was; a new snapshot says where its spans are. */
+export type SegmentsReply =
+  | { readonly kind: "gone" }
+  | {
+      readonly kind: "segments";
+      /** Frames as segment/frame-stream.ts has them. */
+      readonly frames: ReadableStream<Uint8Array>;
+    };
+
 export interface TickReport {
   readonly flushedBlocks: number;
   readonly flushedSpans: number;
@@ -161,6 +194,10 @@ export interface TraceShardRpc extends ShardJobsRpc {
    * lie outside `range` are left out.
    */
   findTrace(traceId: Uint8Array, range?: TimeRange): Promise<FindTraceReply>;
+  /** One consistent view, as `findTrace` has it: the buffer and the blocks with spans in the range. */
+  snapshot(range: TimeRange): Promise<ShardSnapshot>;
+  /** The rows of an epoch from `fromRow` (at least 1) to the last there is. The epoch is kept until they are read. */
+  readSegments(epoch: number, fromRow: number): Promise<SegmentsReply>;
   /** Blocks with spans between the two times, by id. Where they lie, not what is in them. */
   blocksBetween(range: TimeRange): Promise<CatalogueBlock[]>;
   /** What the alarm does at time `now` (ms): flush what is due, delete what is due, wake the compactor. */

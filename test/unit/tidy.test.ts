@@ -122,6 +122,9 @@ describe("tidy", () => {
       "src/traceql/lenient.ts",
       "src/traceql/engine/search.ts",
       "src/traceql/engine/metrics.ts",
+      "src/query/run-search.ts",
+      "src/query/run-metrics.ts",
+      "src/query/run-tags.ts",
     ]);
     expect(files.filter((file) => !used.has(file) && !entries.test(file) && !testOnly.has(file))).toEqual([]);
   });

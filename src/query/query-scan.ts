@@ -1,0 +1,42 @@
+// What queries over many spans are given and what they report, whatever they ask.
+import type { Limits } from "../model/limits.ts";
+import type { ScanCache } from "../scan/scan-cache.ts";
+import type { TraceShardRpc } from "../store/rpc.ts";
+import type { RangeReader, SourceFailure } from "./sources.ts";
+
+/** A shard that may hold spans of the tenant, and its number. */
+export interface ScannedShard {
+  readonly index: number;
+  readonly shard: Pick<TraceShardRpc, "snapshot" | "readSegments" | "noteFailedReads">;
+}
+
+export interface ScanDeps {
+  readonly limits: Limits;
+  readonly objects: RangeReader;
+  readonly tenant: string;
+  /** Every shard that may hold spans of the tenant. */
+  readonly shards: readonly ScannedShard[];
+  /** The isolate's: what it keeps from query to query. */
+  readonly cache: ScanCache;
+}
+
+/** Unix nanoseconds, both ends included. */
+export interface ScanWindow {
+  readonly startNs: bigint;
+  readonly endNs: bigint;
+}
+
+/**
+ * What was read for an answer. A job is a block or an epoch of a shard's buffer; fewer completed than total jobs mean that
+ * the answer is partial, and `failures` says why: what could not be read, or lay beyond a limit (`too_large`).
+ */
+export interface ScanReport {
+  /** Inflated bytes of live spans and bytes of blocks' columns, read or from the cache. */
+  readonly inspectedBytes: number;
+  /** Blocks of the window, and their bytes. */
+  readonly totalBlocks: number;
+  readonly totalBlockBytes: number;
+  readonly totalJobs: number;
+  readonly completedJobs: number;
+  readonly failures: readonly SourceFailure[];
+}
