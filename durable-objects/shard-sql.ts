@@ -358,6 +358,7 @@ export class ShardSql implements ShardStorage {
   #putRows({ slot, blocks, filters }: GroupRows): void {
     assert(slot >= 0 && slot < SLOTS, "a slot has 16 bits");
     filters.forEach((filter, bucket) => {
+      assert(filter.length <= this.#maxRowBytes, "a row is within the platform's limit");
       this.#write(
         "INSERT OR REPLACE INTO filter_row (id, filter) VALUES (?, ?)",
         bucket * SLOTS + slot,

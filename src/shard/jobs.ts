@@ -1,5 +1,6 @@
 // The jobs that the shard gives out, one at a time, and what becomes of them. A job is durable before anybody knows of it,
 // so that its repeat has the same id and key; its result is one transaction.
+import { FILTER_BUCKETS } from "../block/filter-rows.ts";
 import { planJobs, type PlanLimits } from "../compaction/plan.ts";
 import type { Limits } from "../model/limits.ts";
 import type { BlockTail, CatalogueBlock } from "../store/catalogue.ts";
@@ -124,6 +125,8 @@ export class Jobs {
       return catalogue.groups.madeBy(id) ? { ok: true } : { ok: false, message: `job ${id} is not open` };
     }
     assert(job.kind === "index", "job is of the kind that is committed");
+    // A bucket without a row would hide its traces.
+    assert(filters.length === FILTER_BUCKETS, "a group has a row for each bucket");
     // A block that went meanwhile leaves a gap: the others' filters are right all the same.
     const members = job.blocks.map((block) => (this.#isThere(block) ? block.id : 0));
     const blocks = members.filter((member) => member !== 0);

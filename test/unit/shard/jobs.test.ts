@@ -297,6 +297,9 @@ describe("filter groups", () => {
       job = await world.nextJob();
     }
     const [first, second] = job.blocks;
+    await expect(world.shard.commitIndex(job.id, buildFilterRows([], 16).slice(1))).rejects.toThrow(
+      "a row for each",
+    );
     expect(second).toBeDefined();
     world.storage.change({ ...NO_CHANGE, remove: [first?.id ?? 0] });
     world.restart();
