@@ -6,6 +6,7 @@ import { ByteBuffer } from "./byte-buffer.ts";
 import type { ColumnPlan } from "./column-plan.ts";
 import { FileWriter } from "./file-writer.ts";
 import { type GroupContext, GroupRows } from "./group-rows.ts";
+import { OTLP_COLUMN } from "./otlp-pages.ts";
 import type { KeyTable } from "./key-table.ts";
 import type { WrittenBlock } from "./meta.ts";
 import type { RowFacts } from "./row-facts.ts";
@@ -34,7 +35,7 @@ export class BlockBuilder {
 
   /** @param keys the table that `plan` was made from */
   constructor(sink: (bytes: Uint8Array) => void, plan: ColumnPlan, keys: KeyTable, options: BuilderOptions) {
-    this.#file = new FileWriter(sink);
+    this.#file = new FileWriter(sink, options.isColumnsOnly === true ? [] : [OTLP_COLUMN]);
     this.#options = options;
     this.#plan = plan;
     this.#columns = new SpanColumns(plan, keys, options.zstdLevel);
@@ -80,11 +81,11 @@ export class BlockBuilder {
   /** Ends the file. The builder is of no more use. */
   async finish(): Promise<WrittenBlock> {
     const { rowCount, rawBytes } = this.#rows;
-    const { pause, filterBits, arrivedMs } = this.#options;
+    const { pause, filterBits, arrivedMs, isColumnsOnly } = this.#options;
     if (rowCount > 0) await this.#endGroup();
     await pause();
     const ids = this.#traceIds.view();
-    const filter = buildFilter({ ids }, filterBits);
+    const filter = isColumnsOnly === true ? new Uint8Array(0) : buildFilter({ ids }, filterBits);
     await pause();
     return this.#file.close(
       {

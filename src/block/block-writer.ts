@@ -1,5 +1,6 @@
 // Writes a block: OTLP bytes in any order -> Parquet file in order of the trace ids.
 import { TRACE_ID_BYTES } from "../model/ids.ts";
+import { concatBytes } from "../util/bytes.ts";
 import { BlockBuilder } from "./block-builder.ts";
 import { planColumns } from "./column-plan.ts";
 import type { WrittenBlock } from "./meta.ts";
@@ -17,6 +18,32 @@ export interface WriteOptions {
   readonly arrivedMs: number;
   /** Awaited every few thousand spans, so that a single-threaded caller can serve others meanwhile. */
   readonly pause?: () => Promise<void>;
+}
+
+/**
+ * The columns of spans for who is about to search them: a block in memory, without otlp_span and filter, not compressed.
+ * Rows are those of `writeBlock`.
+ * @param source as for `writeBlock`
+ * @throws as `writeBlock` does
+ */
+export async function writeColumns(
+  source: Iterable<Uint8Array>,
+  pause: () => Promise<void> = noPause,
+): Promise<Uint8Array> {
+  const index = new SpanIndex();
+  for (const bytes of source) index.add(bytes);
+  const chunks: Uint8Array[] = [];
+  const plan = planColumns(index.keys, index.count);
+  const builder = new BlockBuilder((bytes) => void chunks.push(bytes), plan, index.keys, {
+    zstdLevel: 0,
+    isColumnsOnly: true,
+    filterBits: 16,
+    arrivedMs: 0,
+    pause,
+  });
+  await new Feeder(index, builder, pause).run();
+  await builder.finish();
+  return concatBytes(chunks);
 }
 
 /** Spans between two pauses: some 10 ms of work. */

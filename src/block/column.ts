@@ -17,6 +17,7 @@ const NO_BYTES = new Uint8Array(0);
 
 /** What the columns of one block share. */
 export interface ColumnContext {
+  /** 0: pages are not compressed. */
   readonly zstdLevel: number;
   /** Where a page is put together before it is compressed; what it holds matters within a call only. */
   readonly scratch: ByteBuffer;
@@ -41,7 +42,7 @@ export abstract class Column {
   #present: Uint8Array = NO_BYTES;
 
   constructor(schema: ColumnSchema, context: ColumnContext) {
-    this.schema = schema;
+    this.schema = context.zstdLevel === 0 ? { ...schema, compression: "none" } : schema;
     this.context = context;
   }
 

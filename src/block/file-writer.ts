@@ -45,15 +45,20 @@ export type KnownFacts = Pick<
 
 export class FileWriter {
   readonly #sink: (bytes: Uint8Array) => void;
+  readonly #leading: readonly ColumnSchema[];
   #columns: FileColumn[] = [];
   readonly #rowGroups: RowGroup[] = [];
   readonly #groupFacts: RowGroupFacts[] = [];
   readonly #pages: (TracePageRun & { readonly pages: readonly PageLocation[] })[] = [];
   #position = 0;
 
-  /** @param sink takes the bytes in order and owns them */
-  constructor(sink: (bytes: Uint8Array) => void) {
+  /**
+   * @param sink takes the bytes in order and owns them
+   * @param leading the column before those that `close` is told of, if any: otlp_span
+   */
+  constructor(sink: (bytes: Uint8Array) => void, leading: readonly ColumnSchema[]) {
     this.#sink = sink;
+    this.#leading = leading;
     this.write(new Uint8Array(MAGIC));
   }
 
@@ -130,10 +135,10 @@ export class FileWriter {
 
   /**
    * Writes the rest of the file.
-   * @param others columns of the file but for otlp_span, which also one without row groups has
+   * @param others columns of the file but for the leading one, which also one without row groups has
    */
   close(known: KnownFacts, sources: PartSources, others: readonly ColumnSchema[]): WrittenBlock {
-    const columns = [OTLP_COLUMN, ...others];
+    const columns = [...this.#leading, ...others];
     const traceIndex = encodeTraceIndex(this.#pages);
     const resources = encodeResources(sources.resources, sources.scopes);
     const attributes = encodePart(PART.attributes, encodeAttributes(sources.plan), "zstd");

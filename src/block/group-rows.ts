@@ -20,14 +20,17 @@ const COLUMNS_PER_PAUSE = 16;
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
 export interface GroupContext {
+  /** 0: columns are not compressed. */
   readonly zstdLevel: number;
+  /** Without otlp_span. */
+  readonly isColumnsOnly?: boolean;
   readonly pause: () => Promise<void>;
 }
 
 export class GroupRows {
   readonly #columns: SpanColumns;
   readonly #filled: readonly Column[];
-  readonly #otlp: OtlpPages;
+  readonly #otlp: OtlpPages | undefined;
   readonly #file: FileWriter;
   readonly #pause: () => Promise<void>;
   readonly #serviceOfResource: number[] = [];
@@ -47,7 +50,9 @@ export class GroupRows {
     this.#filled = filled;
     this.#file = file;
     this.#pause = context.pause;
-    this.#otlp = new OtlpPages((bytes) => file.write(bytes), file.position, context.zstdLevel);
+    if (context.isColumnsOnly !== true) {
+      this.#otlp = new OtlpPages((bytes) => file.write(bytes), file.position, context.zstdLevel);
+    }
   }
 
   /** Adds a resource of the file by its head (owner-table.ts), in the order of their indexes. */
@@ -72,7 +77,7 @@ export class GroupRows {
   async beginTrace(traceId: Uint8Array, spanCount: number, spanBytes: number): Promise<void> {
     assert(traceId.length === TRACE_ID_BYTES, "a trace id has 16 bytes");
     if (this.#rowsInPage > 0 && this.#rowsInPage + spanCount > COLUMN_PAGE_ROWS) await this.cutPage();
-    this.#otlp.beginTrace(traceId, spanCount, spanBytes);
+    this.#otlp?.beginTrace(traceId, spanCount, spanBytes);
     this.#columns.fixed.traceId.append(traceId);
     if (this.#traceCount++ === 0) this.#firstTraceId = traceId;
     this.#lastTraceId = traceId;
@@ -107,7 +112,7 @@ export class GroupRows {
     this.rowCount++;
     this.#bytesInPage += byteLength;
     this.rawBytes += byteLength;
-    this.#otlp.add(span);
+    this.#otlp?.add(span);
     fixed.service.addCode(row, this.#serviceOfResource[resource] ?? 0);
     fixed.resource.addCode(row, resource);
     fixed.scope.addCode(row, scope);
@@ -115,11 +120,13 @@ export class GroupRows {
     return row;
   }
 
-  /** Ends the last pages and puts otlp_span into the file. The other columns follow. */
+  /** Ends the last pages and puts otlp_span, if there is one, into the file. The other columns follow. */
   async finish(): Promise<RowGroupFacts> {
     await this.cutPage();
-    this.#otlp.cut();
-    this.#file.addOtlp(this.#otlp);
+    if (this.#otlp !== undefined) {
+      this.#otlp.cut();
+      this.#file.addOtlp(this.#otlp);
+    }
     this.#columns.fixed.traceId.bounds = { min: this.#firstTraceId, max: this.#lastTraceId };
     return { spanCount: this.rowCount, traceCount: this.#traceCount, pageRows: this.#pageRows };
   }
