@@ -6,7 +6,7 @@ import { unstable_readConfig } from "wrangler";
 import { DEFAULT_LIMITS } from "../model/limits.ts";
 
 const DAY_MS = 86_400_000;
-/** A day's blocks are merged, and spans may lie a day in the future; the rest is room for a longer retention. */
+/** Spans may lie a day in the future, and deletion takes some hours; the rest is room for a longer retention. */
 const LIFECYCLE_MARGIN_DAYS = 16;
 
 function notes(): string {
@@ -19,7 +19,7 @@ Once, to open the admin API (npm run admin):
   npx wrangler secret put ADMIN_TOKEN
 
 Once, as a safety net: Rubato deletes blocks itself when their retention is over; this rule deletes what a fault left.
-Its days must exceed the longest retention by 3 at least.
+Its days must exceed the longest retention by 2 at least.
 
   npx wrangler r2 bucket lifecycle add ${bucket} expire-old-blocks tenant= --expire-days ${expireDays}
 `;
