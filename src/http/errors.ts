@@ -49,7 +49,11 @@ export function retryAfterHeader(retryAfterMs: number | undefined): Record<strin
 export function jsonErrorResponse(error: unknown): Response {
   const { status, message, retryAfterMs } = httpError(error);
   const kind: ErrorKind = isAppError(error) ? error.kind : "internal";
-  return Response.json({ error: { kind, message } }, { status, headers: retryAfterHeader(retryAfterMs) });
+  const challenge: Record<string, string> = status === 401 ? { "www-authenticate": "Bearer" } : {};
+  return Response.json(
+    { error: { kind, message } },
+    { status, headers: { ...retryAfterHeader(retryAfterMs), ...challenge } },
+  );
 }
 
 /** The plain-text answer of the query API: a short reason and a newline, as Tempo's. */

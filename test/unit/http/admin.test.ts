@@ -90,6 +90,7 @@ function setUp(ports: Partial<AdminPorts> = {}) {
     return {
       status: response.status,
       retryAfter: response.headers.get("retry-after"),
+      challenge: response.headers.get("www-authenticate"),
       body: await response.json<Record<string, unknown>>(),
     };
   };
@@ -116,9 +117,10 @@ describe("admin API: the token", () => {
       ["POST", "/tenants/acme/rebuild-catalogue"],
       ["GET", "/nothing"],
     ] as const) {
-      const { status, body } = await call(method, path, undefined, authorization);
-      expect([status, body["error"]]).toEqual([
+      const { status, challenge, body } = await call(method, path, undefined, authorization);
+      expect([status, challenge, body["error"]]).toEqual([
         401,
+        "Bearer",
         { kind: "unauthenticated", message: expect.stringMatching(/admin/) },
       ]);
     }
