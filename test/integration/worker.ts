@@ -2,6 +2,7 @@
 import { Tenant as RealTenant, TraceShard as RealTraceShard } from "../../durable-objects/index.ts";
 import type { ShardPorts } from "../../src/shard/shard.ts";
 import type { Bindings } from "../../src/store/bindings.ts";
+import type { TenantView } from "../../src/store/tenant-rpc.ts";
 import type { TenantPorts } from "../../src/tenant/tenant.ts";
 
 export { Compactor } from "../../durable-objects/index.ts";
@@ -17,6 +18,8 @@ export interface Faults {
   beforeCommit?: () => void;
   /** Called before rows are appended. */
   beforeAppend?: () => void;
+  /** Called before a tenant tells its shard map. */
+  beforeView?: () => Promise<void>;
   /** Milliseconds added to the clock. */
   clockOffsetMs?: number;
 }
@@ -52,6 +55,11 @@ export class TraceShard extends RealTraceShard {
 }
 
 export class Tenant extends RealTenant {
+  override async view(): Promise<TenantView> {
+    await faults.beforeView?.();
+    return super.view();
+  }
+
   protected override ports(name: string, state: DurableObjectState, env: Bindings): TenantPorts {
     const real = super.ports(name, state, env);
     return { ...real, clock: { now: () => real.clock.now() + (faults.clockOffsetMs ?? 0) } };
