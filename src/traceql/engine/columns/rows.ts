@@ -144,7 +144,8 @@ export function readerCodes(scan: Scan, read: RowReader, rows: Uint8Array): RowC
   return { codes, values: interner.values };
 }
 
-function layerCodes(scan: Scan, { column, codec }: Layer, absent: Value, rows: Uint8Array): RowCodes {
+/** The codes of one column of a field. */
+export function layerCodes(scan: Scan, { column, codec }: Layer, absent: Value, rows: Uint8Array): RowCodes {
   const interner = new Interner();
   const codes = new Uint32Array(scan.rowCount).fill(interner.codeOf(groupValue(absent)));
   const entries = column.dictionary && entryCodes(interner, codec, column.dictionary, absent);

@@ -1,0 +1,83 @@
+// The intervals of a metrics query, and which one a span belongs to.
+import { wordsOf } from "../columns/decode.ts";
+import { isEmpty, type Mask } from "../columns/mask.ts";
+import { NONE, type Scan } from "../columns/scan.ts";
+import { isLess, pageWords } from "../columns/times.ts";
+
+/** Consecutive intervals: (first, first + step], (first + step, first + 2 * step] ... */
+export interface Intervals {
+  /** Unix ns, the open left edge of the first interval. */
+  readonly firstNs: bigint;
+  readonly stepNs: bigint;
+  readonly count: number;
+  /** What `rate()` divides by. */
+  readonly rateNs: bigint;
+}
+
+/**
+ * The intervals of a range query, aligned to multiples of `stepNs`: the first sample stands at or before `startNs`, the
+ * last one at or after `endNs`.
+ */
+export function rangeIntervals(startNs: bigint, endNs: bigint, stepNs: bigint): Intervals {
+  const firstNs = startNs - (startNs % stepNs) - stepNs;
+  return { firstNs, stepNs, count: Number((endNs - firstNs + stepNs - 1n) / stepNs), rateNs: stepNs };
+}
+
+/** The one interval of an instant query: [startNs, endNs]. */
+export function instantInterval(startNs: bigint, endNs: bigint): Intervals {
+  return { firstNs: startNs - 1n, stepNs: endNs - startNs + 1n, count: 1, rateNs: endNs - startNs };
+}
+
+/** Right edge of an interval in Unix milliseconds. */
+export function timestampMs({ firstNs, stepNs }: Intervals, index: number): number {
+  return Number((firstNs + BigInt(index + 1) * stepNs) / 1_000_000n);
+}
+
+const TWO_TO_32 = 0x1_0000_0000;
+
+/** Edges as words, the low one first: 1 + as many as intervals. */
+function edgeWords({ firstNs, stepNs, count }: Intervals): Uint32Array {
+  const edges = new BigUint64Array(count + 1);
+  for (let i = 0; i <= count; i++) edges[i] = firstNs + BigInt(i) * stepNs;
+  return new Uint32Array(edges.buffer);
+}
+
+/** By row of `mask`: its interval, or NONE. From `start`. */
+export function intervalsOfRows(scan: Scan, mask: Mask, intervals: Intervals): Int32Array {
+  const result = new Int32Array(scan.rowCount).fill(NONE);
+  const edges = edgeWords(intervals);
+  const column = scan.column("start");
+  const dictionary = column.dictionary && wordsOf(column.dictionary);
+  for (let index = 0; index < scan.pageCount; index++) {
+    const start = scan.pageStart(index);
+    const end = scan.pageStart(index + 1);
+    if (isEmpty(mask, start, end)) continue;
+    fillPage(pageWords(column.page(index), dictionary), edges, intervals, result.subarray(start, end));
+  }
+  return result;
+}
+
+function fillPage(
+  starts: Uint32Array,
+  edges: Uint32Array,
+  { stepNs, count }: Intervals,
+  out: Int32Array,
+): void {
+  const firstLow = edges[0] ?? 0;
+  const firstHigh = edges[1] ?? 0;
+  const step = Number(stepNs);
+  for (let i = 0; i < out.length; i++) {
+    const low = starts[2 * i] ?? 0;
+    const high = starts[2 * i + 1] ?? 0;
+    const offset = (high - firstHigh) * TWO_TO_32 + (low - firstLow);
+    const near = Math.min(Math.max(Math.ceil(offset / step) - 1, 0), count - 1);
+    const at = near + correction(edges, near, high, low);
+    if (at >= 0 && at < count) out[i] = at;
+  }
+}
+
+/** Doubles give the interval but for times next to an edge. A comparison with the edges, which is exact, settles it. */
+function correction(edges: Uint32Array, at: number, high: number, low: number): number {
+  if (!isLess(edges[2 * at + 1] ?? 0, edges[2 * at] ?? 0, high, low)) return -1;
+  return isLess(edges[2 * at + 3] ?? 0, edges[2 * at + 2] ?? 0, high, low) ? 1 : 0;
+}

@@ -1,0 +1,133 @@
+// Series are told apart by labels.
+import type { Field } from "../../ast.ts";
+import { printField } from "../../print.ts";
+import type { ResultAttribute, ResultValue } from "../../results.ts";
+import { type Mask, nextRow } from "../columns/mask.ts";
+import { toResult } from "../columns/result-value.ts";
+import { fieldCodes } from "../columns/rows.ts";
+import type { Scan } from "../columns/scan.ts";
+import { compareText, type Scalar } from "../columns/value.ts";
+import { isDuration } from "../spansets/aggregate.ts";
+
+export type Labels = readonly ResultAttribute[];
+
+export const NAME_LABEL = "__name__";
+
+export function textLabel(name: string, value: string): ResultAttribute {
+  return { name, value: { type: "string", value } };
+}
+
+export function floatLabel(name: string, value: number): ResultAttribute {
+  return { name, value: { type: "float", value } };
+}
+
+/** Equal for equal labels only. */
+export function labelsKey(labels: Labels): string {
+  return JSON.stringify(labels.map(({ name, value }) => [name, value.type, valueText(value)]));
+}
+
+function valueText(value: ResultValue): string {
+  switch (value.type) {
+    case "nil":
+    case "array":
+      return "";
+    case "string":
+    case "int":
+    case "float":
+    case "bool":
+    case "duration":
+    case "status":
+    case "kind":
+      return String(value.value);
+  }
+}
+
+function numberOf(value: ResultValue): bigint | number | undefined {
+  return value.type === "int" || value.type === "float" || value.type === "duration"
+    ? value.value
+    : undefined;
+}
+
+function compareLabelValues(a: ResultValue, b: ResultValue): number {
+  const left = numberOf(a);
+  const right = numberOf(b);
+  if (left !== undefined && right !== undefined) {
+    if (left < right) return -1;
+    if (left > right) return 1;
+  }
+  return compareText(valueText(a), valueText(b)) || compareText(a.type, b.type);
+}
+
+/** By number of labels, then their names, then their values. */
+export function compareLabels(a: Labels, b: Labels): number {
+  if (a.length !== b.length) return a.length - b.length;
+  for (const [index, { name }] of a.entries()) {
+    const order = compareText(name, b[index]?.name ?? "");
+    if (order !== 0) return order;
+  }
+  for (const [index, { value }] of a.entries()) {
+    const order = compareLabelValues(value, b[index]?.value ?? { type: "nil" });
+    if (order !== 0) return order;
+  }
+  return 0;
+}
+
+/** The series that each row of a mask belongs to. */
+export interface RowSeries {
+  /** By row of the mask. */
+  readonly codes: Uint32Array;
+  /** By code. */
+  readonly labels: readonly Labels[];
+}
+
+/** @param name of the function, the label of a series without others */
+export function seriesOfRows(scan: Scan, by: readonly Field[], name: string, mask: Mask): RowSeries {
+  const [first, ...others] = by;
+  if (first === undefined) {
+    return { codes: new Uint32Array(scan.rowCount), labels: [[textLabel(NAME_LABEL, name)]] };
+  }
+  const own = fieldCodes(scan, first, mask);
+  let { codes } = own;
+  let tuples: (readonly (Scalar | undefined)[])[] = own.values.map((value) => [value]);
+  for (const field of others) {
+    ({ codes, tuples } = withField(scan, { codes, tuples }, field, mask));
+  }
+  return { codes, labels: tuples.map((tuple) => labelsOf(by, tuple)) };
+}
+
+interface Tuples {
+  readonly codes: Uint32Array;
+  readonly tuples: (readonly (Scalar | undefined)[])[];
+}
+
+function withField(scan: Scan, before: Tuples, field: Field, mask: Mask): Tuples {
+  const { codes: own, values } = fieldCodes(scan, field, mask);
+  const codes = new Uint32Array(scan.rowCount);
+  const tuples: (readonly (Scalar | undefined)[])[] = [];
+  const known = new Map<number, number>();
+  for (let row = nextRow(mask, 0); row >= 0; row = nextRow(mask, row + 1)) {
+    const left = before.codes[row] ?? 0;
+    const right = own[row] ?? 0;
+    const key = left * values.length + right;
+    let code = known.get(key);
+    if (code === undefined) {
+      code = tuples.length;
+      known.set(key, code);
+      tuples.push([...(before.tuples[left] ?? []), values[right]]);
+    }
+    codes[row] = code;
+  }
+  return { codes, tuples };
+}
+
+/** Missing values give no label; when all are missing, the first one is there as "nil". */
+function labelsOf(by: readonly Field[], tuple: readonly (Scalar | undefined)[]): Labels {
+  const labels = by.flatMap((field, index) => {
+    const value = tuple[index];
+    return value === undefined
+      ? []
+      : [{ name: printField(field), value: toResult(value, isDuration(field)) }];
+  });
+  const [first] = by;
+  return labels.length > 0 || first === undefined ? labels : [textLabel(printField(first), "nil")];
+}

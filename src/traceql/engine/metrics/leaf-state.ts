@@ -1,0 +1,139 @@
+// The state of one pipeline and its function while sources are read.
+import type { Exemplar } from "../../results.ts";
+import type { SpanSource } from "../../storage.ts";
+import { intersect, isEmpty, type Mask } from "../columns/mask.ts";
+import { NONE, openScan, type Scan } from "../columns/scan.ts";
+import { evaluateCondition } from "../conditions/evaluate.ts";
+import { evaluatePipeline } from "../spansets/evaluate.ts";
+import { Cells, type CellsPart } from "./cells.ts";
+import { type ComparePart, Comparison } from "./compare.ts";
+import { type Candidate, Candidates, findCandidates, showCandidates } from "./exemplars.ts";
+import { type Intervals, intervalsOfRows } from "./intervals.ts";
+import { type Labels, seriesOfRows } from "./labels.ts";
+import { hasStatistics, measure, type MeasuredRows } from "./measure.ts";
+import { type LeafPlan, leafColumns } from "./plan.ts";
+import { type MetricSeries, seriesOfCells } from "./series.ts";
+
+/** A candidate and where it is, or what is known of it already. */
+export interface PlacedCandidate extends Candidate {
+  /** Number that the source was measured under; undefined: it is gone. */
+  readonly origin: number | undefined;
+  readonly exemplar: Exemplar | undefined;
+}
+
+/** Plain values. States of disjoint sets of traces add up, in any order, to the same state. */
+export interface LeafPart {
+  readonly cells: CellsPart;
+  readonly compared: ComparePart;
+  readonly candidates: readonly PlacedCandidate[];
+}
+
+export class LeafState {
+  readonly #plan: LeafPlan;
+  readonly #intervals: Intervals;
+  readonly #cells: Cells;
+  readonly #comparison: Comparison;
+  readonly #candidates = new Candidates<PlacedCandidate>();
+  readonly #hasExemplars: boolean;
+
+  constructor(plan: LeafPlan, intervals: Intervals, hasExemplars: boolean) {
+    this.#plan = plan;
+    this.#intervals = intervals;
+    this.#cells = new Cells(intervals.count, plan.fn.kind !== "compare" && hasStatistics(plan.fn));
+    this.#comparison = new Comparison(intervals.count);
+    this.#hasExemplars = hasExemplars && plan.fn.kind !== "compare";
+  }
+
+  get isTruncated(): boolean {
+    return this.#cells.isTruncated;
+  }
+
+  /**
+   * Adds the spans of a source.
+   * @param origin its number; undefined when it will not be there later
+   * @param skip 1 for each of its traces that is left out
+   */
+  async measure(source: SpanSource, origin: number | undefined, skip?: Uint8Array): Promise<void> {
+    const scan = await openScan(source, leafColumns(this.#plan, source));
+    const { mask } = evaluatePipeline(scan, this.#plan.pipeline);
+    if (skip !== undefined) dropTraces(scan, mask, skip);
+    if (isEmpty(mask)) return;
+    const rows = { mask, intervals: intervalsOfRows(scan, mask, this.#intervals) };
+    const { fn } = this.#plan;
+    if (fn.kind === "compare") {
+      this.#comparison.measure(scan, rows, this.#selected(scan, mask));
+      return;
+    }
+    const series = seriesOfRows(scan, fn.by, fn.kind, mask);
+    measure(scan, fn, { rows, series }, this.#cells);
+    if (!this.#hasExemplars) return;
+    const labelsAt = (row: number): Labels => series.labels[series.codes[row] ?? 0] ?? [];
+    if (origin === undefined) await this.#showAtOnce(source, scan, rows, labelsAt);
+    else this.#take(scan, rows, labelsAt, origin);
+  }
+
+  #selected(scan: Scan, mask: Mask): Mask {
+    const { fn, selection } = this.#plan;
+    if (fn.kind !== "compare" || selection === undefined) return mask;
+    const selected = evaluateCondition(scan, selection, mask);
+    if (fn.window === undefined) return selected;
+    const { start, end } = fn.window;
+    const one = { firstNs: start - 1n, stepNs: end - start + 1n, count: 1, rateNs: 1n };
+    const inWindow = mask.slice();
+    intervalsOfRows(scan, mask, one).forEach((interval, row) => {
+      if (interval === NONE) inWindow[row] = 0;
+    });
+    return intersect(selected, inWindow);
+  }
+
+  #take(scan: Scan, rows: MeasuredRows, labelsAt: (row: number) => Labels, origin: number): void {
+    findCandidates(scan, rows, labelsAt, {
+      mayTake: (interval, hash) => this.#candidates.mayTake(interval, hash),
+      add: (candidate) => this.#candidates.add({ ...candidate, origin, exemplar: undefined }),
+    });
+  }
+
+  /** For a source that is in memory for a moment only. */
+  async #showAtOnce(
+    source: SpanSource,
+    scan: Scan,
+    rows: MeasuredRows,
+    labelsAt: (row: number) => Labels,
+  ): Promise<void> {
+    const own = new Candidates();
+    findCandidates(scan, rows, labelsAt, own);
+    const chosen = own.chosen(Infinity);
+    const exemplars = await showCandidates(source, this.#plan, chosen);
+    chosen.forEach((candidate, index) => {
+      this.#candidates.add({ ...candidate, origin: undefined, exemplar: exemplars[index] });
+    });
+  }
+
+  part(): LeafPart {
+    return {
+      cells: this.#cells.part(),
+      compared: this.#comparison.part(),
+      candidates: this.#candidates.chosen(Infinity),
+    };
+  }
+
+  add({ cells, compared, candidates }: LeafPart): void {
+    this.#cells.add(cells);
+    this.#comparison.add(compared);
+    for (const candidate of candidates) this.#candidates.add(candidate);
+  }
+
+  candidates(limit: number): PlacedCandidate[] {
+    return this.#hasExemplars ? this.#candidates.chosen(limit) : [];
+  }
+
+  series(): MetricSeries[] {
+    const { fn } = this.#plan;
+    if (fn.kind === "compare") return this.#comparison.series(fn.topN);
+    return seriesOfCells(fn, this.#cells, this.#intervals);
+  }
+}
+
+function dropTraces({ traceOfRow }: Scan, mask: Mask, skip: Uint8Array): void {
+  for (let row = 0; row < traceOfRow.length; row++) if (skip[traceOfRow[row] ?? 0] === 1) mask[row] = 0;
+}

@@ -1,0 +1,72 @@
+// Metrics queries, compiled: what each source is asked, and what becomes of the answers.
+import type { Field, MetricsExpression, MetricsFunction, MetricsPipeline, MetricsQuery } from "../../ast.ts";
+import type { ColumnName, SpanSource } from "../../storage.ts";
+import { columnsOf } from "../columns/fields.ts";
+import { compileCondition, type Condition, conditionFields } from "../conditions/condition.ts";
+import { type Mention, mentionsOf } from "../spansets/mentions.ts";
+import { compilePipeline, type PipelinePlan, planColumns } from "../spansets/plan.ts";
+import { comparedColumns } from "./compared-fields.ts";
+
+/** One pipeline with its function. */
+export interface LeafPlan {
+  readonly pipeline: PipelinePlan;
+  readonly fn: MetricsFunction;
+  /** Of compare(): the condition of the selection. */
+  readonly selection: Condition | undefined;
+  /** What exemplars show. */
+  readonly mentions: readonly Mention[];
+}
+
+export interface MetricsPlan {
+  readonly expression: MetricsExpression;
+  /** By node of the expression. */
+  readonly leaves: ReadonlyMap<MetricsPipeline, LeafPlan>;
+  /** What the query itself says of the number of exemplars. */
+  readonly exemplars: number | undefined;
+}
+
+/** @throws AppError `invalid_argument` for a structural operator on groups */
+export function compileMetrics({ expression, hints }: MetricsQuery): MetricsPlan {
+  const leaves = new Map(pipelinesOf(expression).map((node) => [node, compileLeaf(node)]));
+  const hint = hints.findLast(({ name }) => name === "exemplars")?.value;
+  let exemplars: number | undefined;
+  if (hint?.type === "int") exemplars = Number(hint.value);
+  if (hint?.type === "bool" && !hint.value) exemplars = 0;
+  return { expression, leaves, exemplars };
+}
+
+function pipelinesOf(node: MetricsExpression): MetricsPipeline[] {
+  switch (node.kind) {
+    case "literal":
+      return [];
+    case "metrics-pipeline":
+      return [node];
+    case "metrics-stages":
+      return pipelinesOf(node.input);
+    case "metrics-arithmetic":
+      return [...pipelinesOf(node.left), ...pipelinesOf(node.right)];
+  }
+}
+
+function compileLeaf({ source, fn }: MetricsPipeline): LeafPlan {
+  return {
+    pipeline: compilePipeline(source),
+    fn,
+    selection: fn.kind === "compare" ? compileCondition(fn.selection.condition) : undefined,
+    mentions: mentionsOf(source.stages, fn),
+  };
+}
+
+function functionFields(fn: MetricsFunction): readonly Field[] {
+  if (fn.kind === "compare") return [];
+  return "field" in fn ? [...fn.by, fn.field] : fn.by;
+}
+
+/** The columns that measuring a source reads. */
+export function leafColumns({ pipeline, fn, selection }: LeafPlan, source: SpanSource): ColumnName[] {
+  const names = new Set<ColumnName>(["start", ...planColumns(pipeline, source)]);
+  const fields = [...functionFields(fn), ...(selection === undefined ? [] : conditionFields(selection))];
+  for (const field of fields) for (const name of columnsOf(source, field)) names.add(name);
+  if (fn.kind === "compare") for (const name of comparedColumns(source)) names.add(name);
+  return [...names];
+}
