@@ -234,14 +234,17 @@ export function filterMayHold(filter: Uint8Array, traceId: Uint8Array, index: nu
   const places = new Places(segmentLog, slotCount);
   places.hash(traceId, 0, seedOf(wordAt(filter, PART_HEADER_BYTES + 4), index));
   places.place(places.low, places.high);
+  return hasFingerprint(filter, places, bits / 8);
+}
+
+/** Whether the fingerprints, of `width` bytes, at the three places XOR to that of the key. */
+function hasFingerprint(filter: Uint8Array, places: Places, width: number): boolean {
   const { first, second, third, fingerprint } = places;
-  const bytes = bits / 8;
-  // The fingerprint's bytes from the lowest; at most four of them.
-  for (let byte = 0; byte < bytes; byte++) {
+  for (let byte = 0; byte < width; byte++) {
     const stored =
-      (filter[BODY_AT + first * bytes + byte] ?? 0) ^
-      (filter[BODY_AT + second * bytes + byte] ?? 0) ^
-      (filter[BODY_AT + third * bytes + byte] ?? 0);
+      (filter[BODY_AT + first * width + byte] ?? 0) ^
+      (filter[BODY_AT + second * width + byte] ?? 0) ^
+      (filter[BODY_AT + third * width + byte] ?? 0);
     if (stored !== ((fingerprint >>> (8 * byte)) & 0xff)) return false;
   }
   return true;

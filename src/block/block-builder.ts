@@ -1,4 +1,4 @@
-// Takes spans in row order and makes a file of one row group: otlp_span leaves at once, the other columns as compressed
+// Takes spans in row order and makes a file: of each row group otlp_span leaves at once, the other columns as compressed
 // pages at the end. Memory does not grow with the raw bytes.
 import { TRACE_ID_BYTES } from "../model/ids.ts";
 import { buildFilter, type FilterBits } from "./binary-fuse.ts";
@@ -19,27 +19,38 @@ const COLUMNS_PER_PAUSE = 16;
 export interface BuilderOptions extends GroupContext {
   readonly filterBits: FilterBits;
   readonly arrivedMs: number;
+  /** Ids of the blocks that the spans come from; of a flush none. */
+  readonly replaces: readonly number[];
 }
 
 export class BlockBuilder {
   readonly #file: FileWriter;
   readonly #options: BuilderOptions;
   readonly #plan: ColumnPlan;
-  readonly #columns: SpanColumns;
-  readonly #rows: GroupRows;
+  readonly #keys: KeyTable;
+  /** Of the row group that is being filled. */
+  #columns: SpanColumns;
+  #rows: GroupRows;
   readonly #traceIds = new ByteBuffer();
   readonly #resources: Uint8Array[] = [];
   readonly #scopes: Uint8Array[] = [];
   /** Of the times as sent. */
   readonly #sent = new TimeBounds();
+  #rawBytes = 0;
 
   /** @param keys the table that `plan` was made from */
   constructor(sink: (bytes: Uint8Array) => void, plan: ColumnPlan, keys: KeyTable, options: BuilderOptions) {
     this.#file = new FileWriter(sink, options.isColumnsOnly === true ? [] : [OTLP_COLUMN]);
     this.#options = options;
     this.#plan = plan;
+    this.#keys = keys;
     this.#columns = new SpanColumns(plan, keys, options.zstdLevel);
     this.#rows = new GroupRows(this.#file, this.#columns, this.#columns.all, options);
+  }
+
+  /** Spans of the row group that is being filled. */
+  get groupSpans(): number {
+    return this.#rows.rowCount;
   }
 
   /** Adds a resource by its head (owner-table.ts). Returns its index in the block. */
@@ -78,30 +89,39 @@ export class BlockBuilder {
     this.#sent.addMax(facts.endTime);
   }
 
+  /** Ends the row group, which has spans, and begins the next. Not within a trace. */
+  async endGroup(): Promise<void> {
+    await this.#writeGroup();
+    this.#columns = new SpanColumns(this.#plan, this.#keys, this.#options.zstdLevel);
+    this.#rows = new GroupRows(this.#file, this.#columns, this.#columns.all, this.#options);
+    for (const head of this.#resources) this.#rows.addResource(head);
+    for (const head of this.#scopes) this.#rows.addScope(head);
+  }
+
   /** Ends the file. The builder is of no more use. */
   async finish(): Promise<WrittenBlock> {
-    const { rowCount, rawBytes } = this.#rows;
-    const { pause, filterBits, arrivedMs, isColumnsOnly } = this.#options;
-    if (rowCount > 0) await this.#endGroup();
+    const { pause, filterBits, arrivedMs, replaces, isColumnsOnly } = this.#options;
+    if (this.#rows.rowCount > 0) await this.#writeGroup();
     await pause();
     const ids = this.#traceIds.view();
     const filter = isColumnsOnly === true ? new Uint8Array(0) : buildFilter({ ids }, filterBits);
     await pause();
     return this.#file.close(
       {
-        rawBytes,
-        minStartNs: rowCount === 0 ? 0n : toBigInt(this.#sent.min),
+        rawBytes: this.#rawBytes,
+        minStartNs: ids.length === 0 ? 0n : toBigInt(this.#sent.min),
         maxEndNs: toBigInt(this.#sent.max),
         arrivedMs,
-        replaces: [],
+        replaces,
       },
       { plan: this.#plan, traceIds: ids, filter, resources: this.#resources, scopes: this.#scopes },
       this.#columns.all.map(({ schema }) => schema),
     );
   }
 
-  async #endGroup(): Promise<void> {
+  async #writeGroup(): Promise<void> {
     const facts = await this.#rows.finish();
+    this.#rawBytes += this.#rows.rawBytes;
     for (const [number, column] of this.#columns.all.entries()) {
       if (number % COLUMNS_PER_PAUSE === 0) await this.#options.pause();
       column.finish();

@@ -4,10 +4,8 @@ import { concatBytes } from "../util/bytes.ts";
 import { BlockBuilder } from "./block-builder.ts";
 import { planColumns } from "./column-plan.ts";
 import type { WrittenBlock } from "./meta.ts";
-import { Preorder, type TraceRows } from "./preorder.ts";
-import { emptyRowFacts } from "./row-facts.ts";
 import { SpanIndex, WORDS } from "./span-index.ts";
-import { orderTrace, readFacts, spanBytesOf } from "./trace-rows.ts";
+import { TraceFeeder } from "./trace-feeder.ts";
 
 export interface WriteOptions {
   /** zstd level of all pages: 3 at flush, 6 at compaction. */
@@ -39,6 +37,7 @@ export async function writeColumns(
     isColumnsOnly: true,
     filterBits: 16,
     arrivedMs: 0,
+    replaces: [],
     pause,
   });
   await new Feeder(index, builder, pause).run();
@@ -77,6 +76,7 @@ export async function writeBlock(
     zstdLevel: options.zstdLevel,
     filterBits: options.filterBits ?? 16,
     arrivedMs: options.arrivedMs,
+    replaces: [],
     pause,
   });
   await new Feeder(index, builder, pause).run();
@@ -90,18 +90,13 @@ async function noPause(): Promise<void> {
 /** Puts the spans of an index in order, trace by trace, into a builder. */
 class Feeder {
   readonly #index: SpanIndex;
-  readonly #builder: BlockBuilder;
   readonly #pause: () => Promise<void>;
-  readonly #preorder = new Preorder();
-  /** Index in the block of each of the index's resources and scopes: numbered by first use, so by row order. */
-  readonly #resources = new Map<number, number>();
-  readonly #scopes = new Map<number, number>();
-  readonly #facts = emptyRowFacts();
+  readonly #traces: TraceFeeder;
   #sincePause = 0;
 
   constructor(index: SpanIndex, builder: BlockBuilder, pause: () => Promise<void>) {
     this.#index = index;
-    this.#builder = builder;
+    this.#traces = new TraceFeeder(index, builder);
     this.#pause = pause;
   }
 
@@ -110,8 +105,7 @@ class Feeder {
     const { spans, starts } = this.#byTrace();
     for (const trace of this.#sortedTraces()) {
       const members = spans.subarray(starts[trace] ?? 0, starts[trace + 1] ?? 0);
-      const rows = orderTrace(index, members, this.#preorder);
-      await this.#addTrace(trace, rows);
+      await this.#traces.add(index.traceIds.value(trace), members);
       this.#sincePause += members.length;
       if (this.#sincePause < SPANS_PER_PAUSE) continue;
       this.#sincePause = 0;
@@ -161,34 +155,5 @@ class Feeder {
       }
       return 0;
     });
-  }
-
-  async #addTrace(trace: number, rows: TraceRows): Promise<void> {
-    const index = this.#index;
-    const facts = this.#facts;
-    await this.#builder.beginTrace(index.traceIds.value(trace), rows.count, spanBytesOf(index, rows));
-    for (let row = 0; row < rows.count; row++) {
-      readFacts(index, rows, row, facts);
-      facts.resource = this.#resourceOf(facts.resource);
-      facts.scope = this.#scopeOf(facts.scope);
-      if (this.#builder.isPageFull(facts.end - facts.start)) await this.#builder.cutPage();
-      this.#builder.addSpan(facts);
-    }
-  }
-
-  #resourceOf(number: number): number {
-    const known = this.#resources.get(number);
-    if (known !== undefined) return known;
-    const added = this.#builder.addResource(this.#index.resources.head(number));
-    this.#resources.set(number, added);
-    return added;
-  }
-
-  #scopeOf(number: number): number {
-    const known = this.#scopes.get(number);
-    if (known !== undefined) return known;
-    const added = this.#builder.addScope(this.#index.scopes.head(number));
-    this.#scopes.set(number, added);
-    return added;
   }
 }

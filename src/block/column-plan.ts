@@ -3,7 +3,7 @@ import { compareBytes } from "../util/bytes.ts";
 import { VALUE_TYPES } from "./field-cursor.ts";
 import type { KeyTable } from "./key-table.ts";
 import type { ColumnSchema, Physical } from "./parquet-schema.ts";
-import { decodeUtf8, validUtf8 } from "./utf8.ts";
+import { decodeUtf8, REPLACEMENT, validUtf8 } from "./utf8.ts";
 
 /** Attribute columns of a block at most; each costs about 150 bytes of footer and two pages. */
 const ATTRIBUTE_COLUMNS_MAX = 120;
@@ -70,7 +70,9 @@ function byCount(a: Candidate, b: Candidate): number {
 }
 
 function isNameable(bytes: Uint8Array): boolean {
-  return bytes.length > 0 && bytes.length <= KEY_BYTES_MAX && compareBytes(validUtf8(bytes), bytes) === 0;
+  if (bytes.length === 0 || bytes.length > KEY_BYTES_MAX) return false;
+  // A key with the replacement character is what another one looks like that is not valid.
+  return compareBytes(validUtf8(bytes), bytes) === 0 && !decodeUtf8(bytes).includes(REPLACEMENT);
 }
 
 /**

@@ -48,6 +48,11 @@ export class OwnerTable {
     return number;
   }
 
+  /** The number of a head in canonical form: one that another table gave. */
+  internHead(head: Uint8Array): number {
+    return this.#heads.intern(head, 0, head.length);
+  }
+
   /** The head, a view that the next `intern` may move. */
   head(number: number): Uint8Array {
     return this.#heads.value(number);

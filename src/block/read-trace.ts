@@ -4,7 +4,6 @@ import { assert } from "../util/assert.ts";
 import { AppError, isAppError } from "../util/errors.ts";
 import { wordAt } from "./byte-buffer.ts";
 import { FieldCursor } from "./field-cursor.ts";
-import { decodePageBody, decodePageHeader } from "./page.ts";
 import { type Page, readPages } from "./page-stream.ts";
 import { ENCODING } from "./parquet-schema.ts";
 import { ResourceTable } from "./resource-table.ts";
@@ -83,19 +82,4 @@ function isOfTrace(fields: FieldCursor, traceId: Uint8Array): boolean {
   if (idAt < 0) return false;
   for (let i = 0; i < TRACE_ID_BYTES; i++) if (fields.bytes[idAt + i] !== traceId[i]) return false;
   return true;
-}
-
-/** All spans of one page of otlp_span. */
-export function readAllSpans(page: Uint8Array, resources: Uint8Array): Uint8Array {
-  const { header, bodyAt } = decodePageHeader(page, 0);
-  const raw = decodePageBody(header, page.subarray(bodyAt), "zstd");
-  const groups = new SpanGroups(new ResourceTable(resources));
-  for (let at = 0; at < raw.length;) {
-    const start = at + LENGTH_BYTES;
-    const end = start + wordAt(raw, at);
-    const { resource, scope } = readSuffix(raw, end);
-    groups.add(raw.subarray(start, end - SUFFIX_BYTES), resource, scope);
-    at = end;
-  }
-  return groups.encode() ?? new Uint8Array(0);
 }

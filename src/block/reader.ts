@@ -16,22 +16,10 @@ import { TRACE_ID_COLUMN } from "./fixed-columns.ts";
 import type { BlockMeta, ByteRange, WrittenBlock } from "./meta.ts";
 import { type ChunkMetadata, decodeFileMetadata, type FileMetadata, MAGIC } from "./parquet-metadata.ts";
 import { decodePart, PART } from "./part.ts";
+import { type RangeSource, readRange } from "./range-source.ts";
 import { checkAscending, decodeTraceIds } from "./trace-ids.ts";
 
-/** A block's bytes, wherever they are. */
-export interface RangeSource {
-  readonly byteLength: number;
-  /** The bytes of a range that lies within the block. */
-  read(range: ByteRange): Promise<Uint8Array>;
-}
-
-/** A block that is in memory. */
-export function bytesSource(bytes: Uint8Array): RangeSource {
-  return {
-    byteLength: bytes.length,
-    read: async ({ offset, length }) => bytes.subarray(offset, offset + length),
-  };
-}
+export { bytesSource, type RangeSource } from "./range-source.ts";
 
 /** Bytes of the end that are read first: the footer of 500k spans takes some 10 KB of them. */
 const TAIL_BYTES = 64 * 1024;
@@ -40,15 +28,6 @@ const END_BYTES = MAGIC.length + 4;
 
 function corrupt(what: string): AppError {
   return new AppError("corrupt", `block: ${what}`);
-}
-
-async function readRange(source: RangeSource, range: ByteRange): Promise<Uint8Array> {
-  const { offset, length } = range;
-  if (offset < 0 || length < 0 || offset + length > source.byteLength)
-    throw corrupt(`range ${offset}+${length} of ${source.byteLength}`);
-  const bytes = await source.read(range);
-  if (bytes.length !== length) throw corrupt(`${bytes.length} bytes read instead of ${length}`);
-  return bytes;
 }
 
 async function readFooter(source: RangeSource): Promise<Uint8Array> {

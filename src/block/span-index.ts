@@ -50,6 +50,12 @@ export class SpanIndex {
   readonly #varint = { low: 0, high: 0 };
   /** Trace of the last span, which most often is that of the next. */
   #lastTrace = -1;
+  readonly #countsKeys: boolean;
+
+  /** @param keys "given": `keys` is filled by somebody who knows the attributes, spans are not asked for theirs */
+  constructor(keys: "counted" | "given" = "counted") {
+    this.#countsKeys = keys === "counted";
+  }
 
   /**
    * Adds all spans of a TracesData, which must not change from now on.
@@ -81,6 +87,36 @@ export class SpanIndex {
     });
   }
 
+  /**
+   * Adds the span at `place` in source `number`, whose owners are numbers of the tables.
+   * @throws as `add` does
+   */
+  addSpan(
+    number: number,
+    place: { readonly start: number; readonly end: number },
+    resource: number,
+    scope: number,
+  ): void {
+    const { start, end } = place;
+    const base = this.#entry();
+    const { words } = this;
+    words.fill(0, base, base + ENTRY_WORDS);
+    words[base + WORDS.source] = number;
+    words[base + WORDS.start] = start;
+    words[base + WORDS.end] = end;
+    words[base + WORDS.resource] = resource;
+    words[base + WORDS.scope] = scope;
+    this.#scan(this.sources[number] ?? EMPTY, start, end, base);
+  }
+
+  /** Forgets the spans and their sources, not the owners and keys. */
+  clearSpans(): void {
+    this.sources.length = 0;
+    this.count = 0;
+    this.traceIds.truncate(0);
+    this.#lastTrace = -1;
+  }
+
   #entry(): number {
     const base = this.count++ * ENTRY_WORDS;
     if (base + ENTRY_WORDS > this.words.length) this.words = grownUint32(this.words, base + ENTRY_WORDS);
@@ -96,7 +132,7 @@ export class SpanIndex {
     while (fields.next()) {
       switch (fields.tag) {
         case tags.ATTRIBUTES_TAG:
-          this.#countKey(bytes, fields.start, fields.end);
+          if (this.#countsKeys) this.#countKey(bytes, fields.start, fields.end);
           break;
         case tags.TRACE_ID_TAG:
           traceAt = fields.end - fields.start === TRACE_ID_BYTES ? fields.start : -1;

@@ -9,6 +9,9 @@ function isAscii(bytes: Uint8Array): boolean {
   return or < 128;
 }
 
+/** What stands for an ill-formed part. */
+export const REPLACEMENT = "\ufffd";
+
 /** `bytes` when they are valid UTF-8, otherwise a copy with U+FFFD for each ill-formed part. */
 export function validUtf8(bytes: Uint8Array): Uint8Array {
   if (isAscii(bytes)) return bytes;

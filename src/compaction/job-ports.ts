@@ -16,7 +16,10 @@ export type JobOutcome =
   | JobReply
   | { readonly message: string; readonly damaged: readonly number[] | undefined };
 
-/** Whether an object is to blame, so that trying again is no use. */
+/** Whether the objects are to blame (damaged, gone, a trace too large), so that trying again is no use. */
 export function isDamage(error: unknown): boolean {
-  return isAppError(error) && (error.kind === "corrupt" || error.kind === "not_found");
+  return (
+    isAppError(error) &&
+    (error.kind === "corrupt" || error.kind === "not_found" || error.kind === "too_large")
+  );
 }
