@@ -61,6 +61,27 @@ export interface Limits {
   /** Milliseconds that a Worker uses a tenant's shard map before it asks for it again. */
   readonly shardMapTtlMs: number;
   readonly growth: GrowthLimits;
+  readonly scan: ScanLimits;
+}
+
+/** What queries over many spans may take of an isolate, which is 128 MB, and keep in it. */
+export interface ScanLimits {
+  /** Bytes of column chunks of blocks that are kept from query to query. */
+  readonly columnCacheBytes: number;
+  /** Bytes of blocks' trace ids that are kept. */
+  readonly traceCacheBytes: number;
+  /** Heap of blocks' footers that are kept: about 70 KB a row group. */
+  readonly footerCacheBytes: number;
+  /** Bytes of live spans as columns that are kept: a buffer of 32 MiB takes 8. */
+  readonly liveCacheBytes: number;
+  /** Bytes of column chunks that one query reads ahead of their use. */
+  readonly maxHeldBytes: number;
+  /** Bytes of blocks that one query may look into; what is beyond is left out and reported. */
+  readonly maxQueryBytes: number;
+  /** Traces of blocks that one query may look into, likewise: their ids are in memory at once, 20 bytes each. */
+  readonly maxQueryTraces: number;
+  /** Milliseconds before and after a query's window in which blocks are looked into, for the rest of traces within. */
+  readonly traceMarginMs: number;
 }
 
 /** When a tenant gets more shards. */
@@ -105,6 +126,16 @@ export const DEFAULT_LIMITS: Limits = {
     sustainedMs: 5 * 60_000,
     coolDownMs: 10 * 60_000,
     maxShards: 64,
+  },
+  scan: {
+    columnCacheBytes: 40 * MIB,
+    traceCacheBytes: 12 * MIB,
+    footerCacheBytes: 6 * MIB,
+    liveCacheBytes: 24 * MIB,
+    maxHeldBytes: 24 * MIB,
+    maxQueryBytes: 4096 * MIB,
+    maxQueryTraces: 2_000_000,
+    traceMarginMs: 5 * 60_000,
   },
 };
 

@@ -1,7 +1,12 @@
 // Metrics over everything that a tenant has in a window.
 import type { MetricsQuery } from "../traceql/ast.ts";
-import type { Intervals } from "../traceql/engine/metrics.ts";
+import { TRACES } from "../scan/block-source.ts";
+import { isWorthMeasuring, metrics } from "../traceql/engine/metrics.ts";
+import type { Intervals } from "../traceql/engine/metrics/intervals.ts";
+import { compileMetrics, leafColumns } from "../traceql/engine/metrics/plan.ts";
+import { partColumns } from "../traceql/engine/tables/split-traces.ts";
 import type { MetricsResult } from "../traceql/results.ts";
+import { runScan } from "./run-scan.ts";
 import type { ScanDeps, ScanReport } from "./query-scan.ts";
 
 export interface MetricsInput {
@@ -22,5 +27,19 @@ export interface MetricsRun extends MetricsResult, ScanReport {}
  * @throws as `runSearch` does
  */
 export async function runMetrics(deps: ScanDeps, input: MetricsInput): Promise<MetricsRun> {
-  throw new Error(`${deps.tenant} ${input.maxSeries}`);
+  const { query, intervals, maxSeries, exemplars, signal } = input;
+  const leaves = [...compileMetrics(query).leaves.values()];
+  const { firstNs, stepNs, count } = intervals;
+  const { result, report } = await runScan(deps, {
+    window: { startNs: firstNs + 1n, endNs: firstNs + BigInt(count) * stepNs },
+    signal,
+    expected: (source) => {
+      const measured = leaves.filter((leaf) => isWorthMeasuring(leaf, [source], intervals));
+      const columns = measured.flatMap((leaf) => leafColumns(leaf, source));
+      return [[TRACES, ...columns], partColumns(source, () => columns)];
+    },
+    evaluate: (sources) =>
+      metrics(sources, query, { intervals, maxSeries, exemplars, ...(signal && { signal }) }),
+  });
+  return { ...result, ...report };
 }

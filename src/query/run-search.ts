@@ -1,6 +1,12 @@
 // A search over everything that a tenant has in a window.
 import type { SearchQuery } from "../traceql/ast.ts";
+import { TRACES } from "../scan/block-source.ts";
+import { compileSearch, isWorthSearching, search } from "../traceql/engine/search.ts";
+import { findColumns } from "../traceql/engine/search/find-traces.ts";
+import { showColumns } from "../traceql/engine/search/show-traces.ts";
+import { partColumns } from "../traceql/engine/tables/split-traces.ts";
 import type { SearchCursor, SearchResult } from "../traceql/results.ts";
+import { runScan } from "./run-scan.ts";
 import type { ScanDeps, ScanReport, ScanWindow } from "./query-scan.ts";
 
 export interface SearchInput {
@@ -24,5 +30,25 @@ export interface SearchRun extends SearchResult, ScanReport {}
  *   gone
  */
 export async function runSearch(deps: ScanDeps, input: SearchInput): Promise<SearchRun> {
-  throw new Error(`${deps.tenant} ${input.limit}`);
+  const { query, window, signal, cursor } = input;
+  const options = {
+    limit: input.limit,
+    spansPerSpanset: input.spansPerSpanset,
+    ...window,
+    ...(cursor && { cursor }),
+    ...(signal && { signal }),
+  };
+  const plan = compileSearch(query);
+  const { result, report } = await runScan(deps, {
+    window,
+    signal,
+    expected: (source) => {
+      const found = isWorthSearching(plan, [source], options)
+        ? findColumns(plan.pipeline, source, options)
+        : [];
+      return [[TRACES, ...found], partColumns(source, (part) => showColumns(plan.mentions, part))];
+    },
+    evaluate: (sources) => search(sources, query, options),
+  });
+  return { ...result, ...report };
 }

@@ -3,7 +3,6 @@ import type { BlockAttributes } from "../block/block-facts.ts";
 import { ColumnChunk } from "../block/column-chunk.ts";
 import type { ByteRange } from "../block/meta.ts";
 import type { FileColumn, RowGroup } from "../block/parquet-metadata.ts";
-import { type RangeSource, readRange } from "../block/range-source.ts";
 import type { Block } from "../block/reader.ts";
 import { checkAscending } from "../block/trace-ids.ts";
 import {
@@ -19,7 +18,7 @@ import {
   type TraceTable,
 } from "../traceql/storage.ts";
 import { AppError } from "../util/errors.ts";
-import type { ChunkCache } from "./chunk-cache.ts";
+import type { LruCache } from "../util/lru-cache.ts";
 import { coalesce } from "./coalesce.ts";
 
 /** The file's names of the columns that every source has. */
@@ -42,22 +41,41 @@ const FILE_NAMES: Readonly<Record<SpanColumn, string>> = {
 const TRACE_ID = "trace_id";
 const ID_BYTES = 16;
 
-/** Reads for one batch of columns: with that of the footer and that of what is shown of the hits, three a query. */
-const READS_PER_BATCH = 1;
-
-/** What the row groups of a block share. */
-export interface OpenBlock {
-  /** The object's key: what chunks are cached under. */
+/** Where the column chunks of a block come from. */
+export interface ChunkReader {
+  /** Names the file: what is cached of it is cached under this. */
   readonly key: string;
-  readonly block: Block;
-  readonly attributes: BlockAttributes;
-  readonly source: RangeSource;
-  readonly cache: ChunkCache;
+  /** Requests that a source may make all in all before it takes only one for what is asked for together. */
+  readonly readsMax: number;
+  /** Bytes that are read along for later: this many are kept, over all sources of a query. */
+  readonly heldBytesMax: number;
+  readonly io: { inspectedBytes: number; heldBytes: number };
+  readonly caches: ScanCaches;
+  /** Reads a range, keeping only parts of it: ascending, without overlap, each in a buffer of its own. */
+  readParts(read: ByteRange, parts: readonly ByteRange[]): Promise<readonly Uint8Array[]>;
 }
 
+/** What stays from query to query. */
+export interface ScanCaches {
+  /** Column chunks as they are in the file; undefined: there is no need. */
+  readonly chunks: LruCache<Uint8Array> | undefined;
+  readonly traces: LruCache<TraceTable>;
+}
+
+/** What is asked for together. */
+export type ExpectedColumn = ColumnName | typeof TRACES;
+/** What `traces` reads. */
+export const TRACES = "traces";
+
 /** The sources of a block's spans, in order of their trace ids. */
-export function blockSources(open: OpenBlock): BlockSource[] {
-  return open.block.metadata.rowGroups.map((group, index) => new BlockSource(open, group, index));
+export function blockSources(block: ScannedBlock, reader: ChunkReader): BlockSource[] {
+  return block.block.metadata.rowGroups.map((group, index) => new BlockSource(block, reader, group, index));
+}
+
+/** A block as a source needs it. */
+export interface ScannedBlock {
+  readonly block: Block;
+  readonly attributes: BlockAttributes;
 }
 
 interface Wanted {
@@ -72,35 +90,58 @@ export class BlockSource implements SpanSource {
   readonly pageRows: Uint32Array;
   readonly columns: readonly (AttributeKey & { readonly type: AttributeType })[];
   readonly rest: readonly AttributeKey[];
-  readonly #open: OpenBlock;
+  readonly #block: ScannedBlock;
+  readonly #reader: ChunkReader;
+  readonly #tracesKey: string;
   readonly #fileColumns: ReadonlyMap<string, FileColumn>;
   /** File names of the attributes' columns. */
   readonly #attributeNames: ReadonlyMap<ColumnName, string>;
   readonly #traceCount: number;
   #traces: Promise<TraceTable> | undefined;
   #wanted: Wanted[] = [];
+  #expected: readonly ReadonlySet<FileColumn>[] = [];
+  /** Read along, not yet asked for. */
+  readonly #held = new Map<FileColumn, Uint8Array>();
+  readonly #inspected = new Set<FileColumn>();
+  #readCount = 0;
 
   /** @throws AppError `corrupt` */
-  constructor(open: OpenBlock, group: RowGroup, index: number) {
-    const facts = open.block.rowGroups[index];
-    this.#open = open;
+  constructor(block: ScannedBlock, reader: ChunkReader, group: RowGroup, index: number) {
+    const facts = block.block.rowGroups[index];
+    this.#block = block;
+    this.#reader = reader;
+    this.#tracesKey = `${reader.key}#${index}`;
     this.rowCount = group.rowCount;
     this.#traceCount = facts?.traceCount ?? 0;
     this.pageRows = firstRows(facts?.pageRows ?? []);
     this.#fileColumns = new Map(group.columns.map((column) => [column.schema.name, column]));
-    const columns = open.attributes.columns.flatMap(({ key, type, name }) => {
+    const columns = block.attributes.columns.flatMap(({ key, type, name }) => {
       const known = ATTRIBUTE_TYPES.find((candidate) => candidate === type);
       return known === undefined ? [] : [{ key, type: known, name }];
     });
     this.columns = columns;
     this.#attributeNames = new Map(columns.map(({ key, type, name }) => [attributeColumn(key, type), name]));
-    this.rest = open.attributes.rest;
+    this.rest = block.attributes.rest;
     this.bounds = this.#bounds();
+  }
+
+  /**
+   * Says what will be asked for together, in one turn or one after the other: whoever needs a part of it reads all.
+   * Columns that are not there count for nothing.
+   */
+  expect(...together: readonly (readonly ExpectedColumn[])[]): void {
+    this.#expected = together.map((names) => new Set(names.flatMap((name) => this.#expectedColumn(name))));
+  }
+
+  /** Gives up what was read along. */
+  release(): void {
+    for (const { length } of this.#held.values()) this.#reader.io.heldBytes -= length;
+    this.#held.clear();
   }
 
   traces(): Promise<TraceTable> {
     if (this.#traces !== undefined) return this.#traces;
-    const traces = this.#readTraces();
+    const traces = this.#tracesOf(this.#fileColumn(TRACE_ID));
     this.#traces = traces;
     // What was not available may be so the next time.
     traces.catch(() => (this.#traces = undefined));
@@ -114,8 +155,31 @@ export class BlockSource implements SpanSource {
     return columns.map((column, i) => this.#decode(column, chunks[i]));
   }
 
+  #expectedColumn(name: ExpectedColumn): FileColumn[] {
+    if (name === TRACES && this.#reader.caches.traces.get(this.#tracesKey) !== undefined) return [];
+    const column = this.#fileColumns.get(name === TRACES ? TRACE_ID : this.#findFileName(name));
+    return column === undefined ? [] : [column];
+  }
+
+  /** The table is kept rather than what it is made of. */
+  async #tracesOf(column: FileColumn): Promise<TraceTable> {
+    const { caches } = this.#reader;
+    this.#inspect(column);
+    const kept = caches.traces.get(this.#tracesKey);
+    if (kept !== undefined) return kept;
+    const table = await this.#readTraces(column);
+    caches.traces.set(this.#tracesKey, table);
+    return table;
+  }
+
+  #inspect(column: FileColumn): void {
+    if (this.#inspected.has(column)) return;
+    this.#inspected.add(column);
+    this.#reader.io.inspectedBytes += column.chunk.byteLength;
+  }
+
   #bounds(): SourceBounds {
-    const { meta } = this.#open.block;
+    const { meta } = this.#block.block;
     const start = this.#fileColumn(FILE_NAMES.start).chunk.bounds;
     const duration = this.#fileColumn(FILE_NAMES.duration).chunk.bounds;
     return {
@@ -127,11 +191,14 @@ export class BlockSource implements SpanSource {
     };
   }
 
+  #findFileName(name: ColumnName): string {
+    return this.#attributeNames.get(name) ?? (isSpanColumn(name) ? FILE_NAMES[name] : "");
+  }
+
   #fileName(name: ColumnName): string {
-    const attribute = this.#attributeNames.get(name);
-    if (attribute !== undefined) return attribute;
-    if (isSpanColumn(name)) return FILE_NAMES[name];
-    throw new AppError("not_found", `no column ${name}`);
+    const found = this.#findFileName(name);
+    if (found === "") throw new AppError("not_found", `no column ${name}`);
+    return found;
   }
 
   #fileColumn(name: string): FileColumn {
@@ -153,8 +220,7 @@ export class BlockSource implements SpanSource {
     return chunk;
   }
 
-  async #readTraces(): Promise<TraceTable> {
-    const column = this.#fileColumn(TRACE_ID);
+  async #readTraces(column: FileColumn): Promise<TraceTable> {
     const [bytes] = await this.#fetch([column]);
     const chunk = this.#decode(column, bytes);
     const { dictionary } = chunk;
@@ -204,6 +270,7 @@ export class BlockSource implements SpanSource {
     try {
       const chunks = await this.#read(new Set(wanted.flatMap(({ columns }) => columns)));
       for (const { columns, resolve } of wanted) {
+        for (const column of columns) this.#inspect(column);
         resolve(columns.map((column) => chunks.get(column) ?? new Uint8Array(0)));
       }
     } catch (error) {
@@ -212,34 +279,91 @@ export class BlockSource implements SpanSource {
   }
 
   async #read(columns: ReadonlySet<FileColumn>): Promise<Map<FileColumn, Uint8Array>> {
-    const { key, cache, source } = this.#open;
     const chunks = new Map<FileColumn, Uint8Array>();
-    const missing: { column: FileColumn; range: ByteRange }[] = [];
+    const missing = new Set<FileColumn>();
     for (const column of columns) {
-      const range = rangeOf(column);
-      const cached = cache.get(`${key}@${range.offset}`);
-      if (cached === undefined) missing.push({ column, range });
-      else chunks.set(column, cached);
+      const known = this.#take(column);
+      if (known === undefined) missing.add(column);
+      else chunks.set(column, known);
     }
-    const reads = coalesce(
-      missing.map(({ range }) => range),
-      READS_PER_BATCH,
-    );
-    for (const read of reads) {
-      const bytes = await readRange(source, read);
-      for (const { column, range } of missing) {
-        const at = range.offset - read.offset;
-        if (at < 0 || at + range.length > read.length) continue;
-        const chunk = new Uint8Array(bytes.subarray(at, at + range.length));
-        cache.set(`${key}@${range.offset}`, chunk);
-        chunks.set(column, chunk);
-      }
+    if (missing.size === 0) return chunks;
+    for (const [column, chunk] of await this.#readMissing([...missing, ...this.#readAlong(missing)])) {
+      if (columns.has(column)) chunks.set(column, chunk);
+      else this.#hold(column, chunk);
     }
     return chunks;
   }
 
+  #take(column: FileColumn): Uint8Array | undefined {
+    const held = this.#held.get(column);
+    if (held === undefined) return this.#cached(column);
+    this.#held.delete(column);
+    this.#reader.io.heldBytes -= held.length;
+    return held;
+  }
+
+  #hold(column: FileColumn, chunk: Uint8Array): void {
+    this.#held.set(column, chunk);
+    this.#reader.io.heldBytes += chunk.length;
+  }
+
+  #cached(column: FileColumn): Uint8Array | undefined {
+    const { key, caches } = this.#reader;
+    return caches.chunks?.get(`${key}@${rangeOf(column).offset}`);
+  }
+
+  /** What is expected together with some of the columns, and is neither at hand nor too much to be held. */
+  #readAlong(missing: ReadonlySet<FileColumn>): FileColumn[] {
+    const { io, heldBytesMax } = this.#reader;
+    const along = new Set<FileColumn>();
+    let bytes = io.heldBytes;
+    for (const together of this.#expected) {
+      if (![...missing].some((column) => together.has(column))) continue;
+      for (const column of together) {
+        if (missing.has(column) || along.has(column) || this.#held.has(column)) continue;
+        if (this.#cached(column) !== undefined) continue;
+        bytes += column.chunk.byteLength;
+        along.add(column);
+      }
+    }
+    return bytes <= heldBytesMax ? [...along] : [];
+  }
+
+  /** Requests one after another would take their time twice, and too many of them cost. */
+  async #readMissing(columns: readonly FileColumn[]): Promise<Map<FileColumn, Uint8Array>> {
+    const reader = this.#reader;
+    const missing = columns
+      .map((column) => ({ column, range: rangeOf(column) }))
+      .toSorted((a, b) => a.range.offset - b.range.offset);
+    const reads = coalesce(
+      missing.map(({ range }) => range),
+      Math.max(1, reader.readsMax - this.#readCount - 1),
+    );
+    this.#readCount += reads.length;
+    const chunks = new Map<FileColumn, Uint8Array>();
+    await Promise.all(
+      reads.map(async (read) => {
+        const end = read.offset + read.length;
+        const within = missing.filter(({ range }) => range.offset >= read.offset && range.offset < end);
+        const parts = await reader.readParts(
+          read,
+          within.map(({ range }) => range),
+        );
+        within.forEach(({ column, range }, i) => {
+          const chunk = parts[i];
+          if (chunk?.length !== range.length)
+            throw this.#corrupt(`column ${column.schema.name} is cut short`);
+          chunks.set(column, chunk);
+          if (column.schema.name === TRACE_ID) return;
+          reader.caches.chunks?.set(`${reader.key}@${range.offset}`, chunk);
+        });
+      }),
+    );
+    return chunks;
+  }
+
   #corrupt(what: string): AppError {
-    return new AppError("corrupt", `block ${this.#open.key}: ${what}`);
+    return new AppError("corrupt", `block ${this.#reader.key}: ${what}`);
   }
 }
 

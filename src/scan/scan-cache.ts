@@ -1,15 +1,35 @@
 // What an isolate keeps from query to query, in bounded memory. All of it can be had again.
-import { ChunkCache } from "./chunk-cache.ts";
+import type { TraceTable } from "../traceql/storage.ts";
+import { LruCache } from "../util/lru-cache.ts";
+import type { ScanCaches } from "./block-source.ts";
+import { LiveCache } from "./live-cache.ts";
+import type { OpenedBlock } from "./open-block.ts";
 
 export interface ScanCacheLimits {
-  /** Bytes of column chunks. */
+  /** Bytes of column chunks of blocks. */
   readonly columnCacheBytes: number;
+  /** Bytes of blocks' trace ids. */
+  readonly traceCacheBytes: number;
+  /** Heap of blocks' footers. */
+  readonly footerCacheBytes: number;
+  /** Bytes of live spans as columns. */
+  readonly liveCacheBytes: number;
 }
 
-export class ScanCache {
-  readonly chunks: ChunkCache;
+export class ScanCache implements ScanCaches {
+  readonly chunks: LruCache<Uint8Array>;
+  readonly traces: LruCache<TraceTable>;
+  readonly blocks: LruCache<OpenedBlock>;
+  readonly live: LiveCache;
 
   constructor(limits: ScanCacheLimits) {
-    this.chunks = new ChunkCache(limits.columnCacheBytes);
+    this.chunks = new LruCache(limits.columnCacheBytes, ({ length }) => length);
+    this.traces = new LruCache(limits.traceCacheBytes, tableBytes);
+    this.blocks = new LruCache(limits.footerCacheBytes, ({ heapBytes }) => heapBytes);
+    this.live = new LiveCache(limits.liveCacheBytes);
   }
+}
+
+function tableBytes({ ids, firstRows }: TraceTable): number {
+  return ids.length + firstRows.byteLength;
 }

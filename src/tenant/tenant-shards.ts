@@ -1,7 +1,7 @@
 // From a tenant to the shards that its spans go to and come from.
 import type { Limits } from "../model/limits.ts";
 import type { TraceShardRpc } from "../store/rpc.ts";
-import type { TenantView } from "../store/tenant-rpc.ts";
+import type { ShardMapVersion, TenantView } from "../store/tenant-rpc.ts";
 import type { Clock } from "../util/clock.ts";
 import { AppError } from "../util/errors.ts";
 import { readShards, relevantVersions, writeCount } from "./shard-map.ts";
@@ -18,11 +18,19 @@ export interface ReadShard {
   readonly shard: Pick<TraceShardRpc, "findTrace" | "noteFailedReads">;
 }
 
-/** Both throw AppError `unavailable` while the tenant's map is not to be had, `not_found` while it is being deleted. */
+/** A shard as a query over many spans asks it. */
+export interface ScanShard {
+  readonly index: number;
+  readonly shard: Pick<TraceShardRpc, "snapshot" | "readSegments" | "noteFailedReads">;
+}
+
+/** All throw AppError `unavailable` while the tenant's map is not to be had, `not_found` while it is being deleted. */
 export interface ShardDirectory {
   forWriting(tenant: string): Promise<WriteShards>;
   /** Every shard that may hold spans of a trace with this hash, at most seven, those written to now first. */
   forReading(tenant: string, traceHash: number): Promise<readonly ReadShard[]>;
+  /** Every shard that may hold spans of the tenant. */
+  forScanning(tenant: string): Promise<readonly ScanShard[]>;
 }
 
 export interface TenantShardsPorts {
@@ -51,11 +59,26 @@ export class TenantShards implements ShardDirectory {
   }
 
   async forReading(tenant: string, traceHash: number): Promise<readonly ReadShard[]> {
-    const { maps, clock, shardOf } = this.#ports;
+    const { shardOf } = this.#ports;
+    const relevant = await this.#relevantVersions(tenant);
+    return readShards(relevant, traceHash).map((index) => ({ index, shard: shardOf(tenant, index) }));
+  }
+
+  async forScanning(tenant: string): Promise<readonly ScanShard[]> {
+    const { shardOf } = this.#ports;
+    const counts = (await this.#relevantVersions(tenant)).map(({ count }) => count);
+    // The shards of a count are those below it.
+    return Array.from({ length: Math.max(...counts) }, (_, index) => ({
+      index,
+      shard: shardOf(tenant, index),
+    }));
+  }
+
+  async #relevantVersions(tenant: string): Promise<readonly ShardMapVersion[]> {
+    const { maps, clock } = this.#ports;
     const view = checked(tenant, await maps.forReading(tenant));
     const retentionMs = view.retentionMs ?? this.#limits.blockRetentionMs;
-    const relevant = relevantVersions(view.versions, clock.now(), retentionMs);
-    return readShards(relevant, traceHash).map((index) => ({ index, shard: shardOf(tenant, index) }));
+    return relevantVersions(view.versions, clock.now(), retentionMs);
   }
 }
 

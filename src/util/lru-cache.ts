@@ -4,14 +4,19 @@
 export class LruCache<T> {
   readonly #maxBytes: number;
   readonly #sizeOf: (value: T) => number;
+  readonly #largest: number;
   /** Least recently used first. */
   readonly #values = new Map<string, T>();
   #bytes = 0;
 
-  /** @param sizeOf bytes of a value; it does not change while the value is kept */
-  constructor(maxBytes: number, sizeOf: (value: T) => number) {
+  /**
+   * @param sizeOf bytes of a value; it does not change while the value is kept
+   * @param largest bytes of a value that is kept at all: a larger one would push out too many
+   */
+  constructor(maxBytes: number, sizeOf: (value: T) => number, largest: number = maxBytes / 4) {
     this.#maxBytes = maxBytes;
     this.#sizeOf = sizeOf;
+    this.#largest = largest;
   }
 
   get byteLength(): number {
@@ -26,11 +31,10 @@ export class LruCache<T> {
     return value;
   }
 
-  /** A value that is larger than a quarter of the cache is not kept: it would push out too many. */
   set(key: string, value: T): void {
     this.delete(key);
     const size = this.#sizeOf(value);
-    if (size > this.#maxBytes / 4) return;
+    if (size > this.#largest) return;
     this.#values.set(key, value);
     this.#bytes += size;
     for (const oldest of this.#values.keys()) {

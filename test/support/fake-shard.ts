@@ -14,17 +14,22 @@ import { normalizeTracesData } from "./normal-span.ts";
 
 /** A directory in which every tenant has the same one shard; a method that is not given finds or does nothing. */
 export function oneShard(
-  given: Partial<Pick<TraceShardRpc, "append" | "findTrace" | "noteFailedReads">>,
+  given: Partial<
+    Pick<TraceShardRpc, "append" | "findTrace" | "noteFailedReads" | "snapshot" | "readSegments">
+  >,
 ): ShardDirectory {
   const shard = {
     append: async () => ({ ok: true }) as const,
     findTrace: async () => ({ live: new Uint8Array(), blocks: [] }),
     noteFailedReads: async () => {},
+    snapshot: async () => ({ epochs: [], blocks: [] }),
+    readSegments: async () => ({ kind: "gone" }) as const,
     ...given,
   };
   return {
     forWriting: async () => ({ count: 1, shard: () => shard }),
     forReading: async () => [{ index: 0, shard }],
+    forScanning: async () => [{ index: 0, shard }],
   };
 }
 

@@ -80,7 +80,10 @@ export class ShardWorld {
   }
 
   async append(spanCount = 100): Promise<void> {
-    const batch = this.#generator.batch(spanCount);
+    await this.appendBatch(this.#generator.batch(spanCount));
+  }
+
+  async appendBatch(batch: Uint8Array): Promise<void> {
     const result = await this.shard.append(frameOf(batch));
     if (!result.ok) throw new Error(result.message);
     this.batches.push(batch);

@@ -34,6 +34,7 @@ function setUp(live: Uint8Array = LIVE, limits: Partial<Limits> = {}): Setup {
         asked.push([tenant, hash]);
         return [{ index: 0, shard }];
       },
+      forScanning: () => Promise.reject(new Error("unused")),
     },
   });
   return {

@@ -1,11 +1,11 @@
 // A block as a source of spans: the columns are the model's, and few reads bring them.
 import { beforeAll, describe, expect, test } from "vitest";
 import type { ByteRange } from "../../../src/block/meta.ts";
-import { bytesSource, openBlock, type RangeSource } from "../../../src/block/reader.ts";
-import { type BlockSource, blockSources } from "../../../src/scan/block-source.ts";
-import { ChunkCache } from "../../../src/scan/chunk-cache.ts";
+import { bytesSource, openBlock } from "../../../src/block/reader.ts";
+import { type BlockSource, blockSources, TRACES } from "../../../src/scan/block-source.ts";
 import { coalesce } from "../../../src/scan/coalesce.ts";
-import type { Column, Values } from "../../../src/traceql/storage.ts";
+import type { Column, TraceTable, Values } from "../../../src/traceql/storage.ts";
+import { LruCache } from "../../../src/util/lru-cache.ts";
 import { buildBlock, hex, type ModelRow, modelRows } from "../../support/block-model.ts";
 import { makeGenerator } from "../../support/generator.ts";
 
@@ -21,24 +21,48 @@ beforeAll(async () => {
 interface Opened {
   readonly source: BlockSource;
   readonly reads: ByteRange[];
+  readonly io: { readonly inspectedBytes: number; readonly heldBytes: number };
 }
 
-async function open(cache = new ChunkCache(64 * 1024 * 1024)): Promise<Opened> {
+const MIB = 1024 * 1024;
+
+interface Options {
+  readonly heldBytesMax?: number;
+  readonly readsMax?: number;
+  readonly caches?: ReturnType<typeof makeCaches>;
+  /** Throws for a read that shall fail. */
+  readonly beforeRead?: () => void;
+}
+
+function makeCaches() {
+  return {
+    chunks: new LruCache<Uint8Array>(64 * MIB, ({ length }) => length),
+    traces: new LruCache<TraceTable>(64 * MIB, ({ ids }) => ids.length),
+  };
+}
+
+async function open(options: Options = {}): Promise<Opened> {
   const reads: ByteRange[] = [];
   const inner = bytesSource(file);
-  const ranges: RangeSource = {
-    byteLength: file.length,
-    read(range) {
-      reads.push(range);
-      return inner.read(range);
+  const block = await openBlock(inner);
+  const io = { inspectedBytes: 0, heldBytes: 0 };
+  const [source] = blockSources(
+    { block, attributes: await block.attributes() },
+    {
+      key: "a",
+      io,
+      caches: options.caches ?? makeCaches(),
+      readsMax: options.readsMax ?? 2,
+      heldBytesMax: options.heldBytesMax ?? 64 * MIB,
+      readParts: async (read, parts) => {
+        options.beforeRead?.();
+        reads.push(read);
+        return Promise.all(parts.map((part) => inner.read(part)));
+      },
     },
-  };
-  const block = await openBlock(ranges);
-  const attributes = await block.attributes();
-  reads.length = 0;
-  const [source] = blockSources({ key: "a", block, attributes, source: ranges, cache });
+  );
   if (source === undefined) throw new Error("a block has a row group");
-  return { source, reads };
+  return { source, reads, io };
 }
 
 /** The bytes of each row's value; undefined where there is none. */
@@ -131,48 +155,64 @@ describe("a block's row group", () => {
   });
 
   test("what is asked for in one turn is one read, and none the second time", async () => {
-    const cache = new ChunkCache(64 * 1024 * 1024);
-    const first = await open(cache);
+    const caches = makeCaches();
+    const first = await open({ caches });
     await Promise.all([
       first.source.traces(),
       first.source.load(["name", "start"]),
       first.source.load(["resource"]),
     ]);
     expect(first.reads).toHaveLength(1);
-    const second = await open(cache);
+    const second = await open({ caches });
     await Promise.all([second.source.traces(), second.source.load(["name", "start", "resource"])]);
     expect(second.reads).toHaveLength(0);
+    expect(second.io.inspectedBytes).toBe(first.io.inspectedBytes);
+    expect(second.io.inspectedBytes).toBeGreaterThan(0);
+  });
+
+  test("what is expected together is read together, and given up if nobody asks for it", async () => {
+    const { source, reads, io } = await open();
+    source.expect([TRACES, "start", "string:http.route", "string:no.such"], ["spanId", "parentSpanId"]);
+    await source.traces();
+    expect(reads).toHaveLength(1);
+    expect(io.heldBytes).toBeGreaterThan(0);
+    await source.load(["start"]);
+    await source.load(["string:http.route"]);
+    expect(reads).toHaveLength(1);
+    expect(io.heldBytes).toBe(0);
+    await source.load(["spanId"]);
+    expect(reads).toHaveLength(2);
+    expect(io.heldBytes).toBeGreaterThan(0);
+    source.release();
+    expect(io.heldBytes).toBe(0);
+  });
+
+  test("nothing is read along beyond the bytes that may be held", async () => {
+    const { source, reads, io } = await open({ heldBytesMax: 1000, caches: makeCaches() });
+    source.expect([TRACES, "start"]);
+    await source.traces();
+    expect(io.heldBytes).toBe(0);
+    await source.load(["start"]);
+    expect(reads).toHaveLength(2);
   });
 
   test("a column that is not there is an error, a failed read is tried again", async () => {
     const { source } = await open();
     await expect(source.load(["string:no.such"])).rejects.toMatchObject({ kind: "not_found" });
-    const broken = await open();
     let isBroken = true;
-    const block = await openBlock(bytesSource(file));
-    const [other] = blockSources({
-      key: "b",
-      block,
-      attributes: await block.attributes(),
-      cache: new ChunkCache(1),
-      source: {
-        byteLength: file.length,
-        read: async (range) => {
-          if (isBroken) throw new Error("no connection");
-          return bytesSource(file).read(range);
-        },
+    const broken = await open({
+      beforeRead: () => {
+        if (isBroken) throw new Error("no connection");
       },
     });
-    if (other === undefined) throw new Error("a block has a row group");
-    await expect(other.traces()).rejects.toThrow("no connection");
+    await expect(broken.source.traces()).rejects.toThrow("no connection");
     isBroken = false;
-    expect((await other.traces()).ids).toEqual((await broken.source.traces()).ids);
+    expect((await broken.source.traces()).ids).toEqual((await source.traces()).ids);
   });
 });
 
 describe("coalesce", () => {
   const at = (offset: number, length: number): ByteRange => ({ offset, length });
-  const MIB = 1024 * 1024;
 
   test("near ranges are one read, far ones are not", () => {
     expect(coalesce([at(900, 10), at(0, 100), at(50, 10)], 9)).toEqual([at(0, 910)]);
@@ -184,18 +224,5 @@ describe("coalesce", () => {
     const ranges = [at(0, 10), at(MIB, 10), at(4 * MIB, 10), at(5 * MIB, 10)];
     expect(coalesce(ranges, 2)).toEqual([at(0, MIB + 10), at(4 * MIB, MIB + 10)]);
     expect(coalesce(ranges, 1)).toEqual([at(0, 5 * MIB + 10)]);
-  });
-});
-
-describe("chunk cache", () => {
-  test("keeps what was used last, within its bytes", () => {
-    const cache = new ChunkCache(100);
-    for (const key of ["a", "b", "c", "d"]) cache.set(key, new Uint8Array(25));
-    expect(cache.get("a")).toHaveLength(25);
-    cache.set("e", new Uint8Array(25));
-    expect(cache.get("b")).toBeUndefined();
-    expect(cache.get("a")).toHaveLength(25);
-    cache.set("f", new Uint8Array(26));
-    expect(cache.get("f")).toBeUndefined();
   });
 });

@@ -249,6 +249,7 @@ describe("every ordering of stale and fresh writers and readers", () => {
     const refusal = { kind: "not_found", message: 'tenant "t" is being deleted' };
     await expect(directory.forWriting("t")).rejects.toMatchObject(refusal);
     await expect(directory.forReading("t", 0)).rejects.toMatchObject(refusal);
+    await expect(directory.forScanning("t")).rejects.toMatchObject(refusal);
   });
 
   test("a retention of the tenant's own decides how long old shards are asked", async () => {
@@ -265,7 +266,10 @@ describe("every ordering of stale and fresh writers and readers", () => {
       });
       const shardOf = () => ({}) as ReturnType<ConstructorParameters<typeof TenantShards>[1]["shardOf"]>;
       const directory = new TenantShards(DEFAULT_LIMITS, { maps, clock: { now: () => nowMs }, shardOf });
-      return (await directory.forReading("t", 1)).map(({ index }) => index);
+      const shards = (await directory.forReading("t", 1)).map(({ index }) => index);
+      const all = (await directory.forScanning("t")).map(({ index }) => index);
+      expect(all).toEqual([0, 1]);
+      return shards;
     };
     expect(await asked(3_600_000, end + 2 * DAY + 3_600_000 - 1)).toEqual([1, 0]);
     expect(await asked(3_600_000, end + 2 * DAY + 3_600_000)).toEqual([1]);
