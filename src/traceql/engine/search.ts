@@ -52,6 +52,9 @@ export function isWorthSearching(
   return isInTime && canMatch(pipeline, sources);
 }
 
+/** A window that no source is known to be inside of, so that both start and duration are at hand. */
+const EVERYTHING = { startNs: 1n, endNs: 0n };
+
 const NOTHING: FoundTraces = { total: 0, traces: [], inspectedTraces: 0, inspectedSpans: 0 };
 
 /** What was found in two sets of traces without a trace in common. The order does not matter. */
@@ -120,7 +123,7 @@ class Search {
     for (const ids of batchesOf(split.ids, tables)) {
       this.#options.signal?.throwIfAborted();
       const whole = await gatherSplit(this.#sources, ids, (source) =>
-        findColumns(this.#plan.pipeline, source),
+        findColumns(this.#plan.pipeline, source, EVERYTHING),
       );
       this.#add(await findTraces(whole, this.#plan.pipeline, this.#window), undefined);
     }

@@ -71,7 +71,8 @@ export class Scan {
   #fillTraces(): Uint32Array {
     const traces = new Uint32Array(this.rowCount);
     for (let trace = 0; trace < this.traceCount; trace++) {
-      traces.fill(trace, this.traceStart(trace), this.traceStart(trace + 1));
+      const end = this.traceStart(trace + 1);
+      for (let row = this.traceStart(trace); row < end; row++) traces[row] = trace;
     }
     return traces;
   }

@@ -6,7 +6,6 @@ import type { SpanSource } from "../../storage.ts";
 import { traceHash } from "../../../util/hash.ts";
 import { toHex } from "../../../util/hex.ts";
 import { columnsOf } from "../columns/fields.ts";
-import { nextRow } from "../columns/mask.ts";
 import { rowDecoder } from "../columns/row-decoder.ts";
 import { fieldReader } from "../columns/rows.ts";
 import { NONE, openScan, type Scan } from "../columns/scan.ts";
@@ -67,23 +66,25 @@ export class Candidates<T extends Candidate = Candidate> {
 /** Finds the candidates of a source. @param labelsAt of the series of a row */
 export function findCandidates(
   scan: Scan,
-  { mask, intervals }: MeasuredRows,
+  { intervals }: MeasuredRows,
   labelsAt: (row: number) => Labels,
   take: { mayTake(interval: number, hash: number): boolean; add(candidate: Candidate): void },
 ): void {
   const { ids } = scan.traces;
-  let trace = -1;
-  let hash = 0;
-  for (let row = nextRow(mask, 0); row >= 0; row = nextRow(mask, row + 1)) {
-    const interval = intervals[row] ?? NONE;
-    if (interval === NONE) continue;
-    if (scan.traceOfRow[row] !== trace) {
-      trace = scan.traceOfRow[row] ?? 0;
-      hash = traceHash(ids, 16 * trace);
+  for (let trace = 0; trace < scan.traceCount; trace++) {
+    const end = scan.traceStart(trace + 1);
+    let hash = -1;
+    // Of a trace's spans in one interval the first one counts.
+    let before = NONE;
+    for (let row = scan.traceStart(trace); row < end; row++) {
+      const interval = intervals[row] ?? NONE;
+      if (interval === before || interval === NONE) continue;
+      before = interval;
+      if (hash < 0) hash = traceHash(ids, 16 * trace);
+      if (!take.mayTake(interval, hash)) continue;
+      const traceId = toHex(ids.subarray(16 * trace, 16 * (trace + 1)));
+      take.add({ interval, hash, traceId, row, labels: labelsAt(row) });
     }
-    if (!take.mayTake(interval, hash)) continue;
-    const traceId = toHex(ids.subarray(16 * trace, 16 * (trace + 1)));
-    take.add({ interval, hash, traceId, row, labels: labelsAt(row) });
   }
 }
 

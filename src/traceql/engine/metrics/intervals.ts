@@ -42,7 +42,7 @@ function edgeWords({ firstNs, stepNs, count }: Intervals): Uint32Array {
   return new Uint32Array(edges.buffer);
 }
 
-/** By row of `mask`: its interval, or NONE. From `start`. */
+/** By row: its interval; NONE without one, and for rows that are not in `mask`. From `start`. */
 export function intervalsOfRows(scan: Scan, mask: Mask, intervals: Intervals): Int32Array {
   const result = new Int32Array(scan.rowCount).fill(NONE);
   const edges = edgeWords(intervals);
@@ -52,13 +52,17 @@ export function intervalsOfRows(scan: Scan, mask: Mask, intervals: Intervals): I
     const start = scan.pageStart(index);
     const end = scan.pageStart(index + 1);
     if (isEmpty(mask, start, end)) continue;
-    fillPage(pageWords(column.page(index), dictionary), edges, intervals, result.subarray(start, end));
+    const page = { starts: pageWords(column.page(index), dictionary), mask: mask.subarray(start, end) };
+    fillPage(page, edges, intervals, result.subarray(start, end));
   }
   return result;
 }
 
+/** Offsets from an edge, in ns, within which doubles of any time may be wrong: twice what 2^63 is rounded by. */
+const DOUBT_NS = 4096;
+
 function fillPage(
-  starts: Uint32Array,
+  { starts, mask }: { readonly starts: Uint32Array; readonly mask: Uint8Array },
   edges: Uint32Array,
   { stepNs, count }: Intervals,
   out: Int32Array,
@@ -66,17 +70,21 @@ function fillPage(
   const firstLow = edges[0] ?? 0;
   const firstHigh = edges[1] ?? 0;
   const step = Number(stepNs);
+  const last = count - 1;
   for (let i = 0; i < out.length; i++) {
+    if (mask[i] === 0) continue;
     const low = starts[2 * i] ?? 0;
     const high = starts[2 * i + 1] ?? 0;
     const offset = (high - firstHigh) * TWO_TO_32 + (low - firstLow);
-    const near = Math.min(Math.max(Math.ceil(offset / step) - 1, 0), count - 1);
-    const at = near + correction(edges, near, high, low);
-    if (at >= 0 && at < count) out[i] = at;
+    const place = offset / step;
+    let at = place < 0 ? 0 : place > last ? last : Math.floor(place);
+    const rest = offset - at * step;
+    if (rest < DOUBT_NS || rest > step - DOUBT_NS) at += correction(edges, at, high, low);
+    if (at >= 0 && at <= last) out[i] = at;
   }
 }
 
-/** Doubles give the interval but for times next to an edge. A comparison with the edges, which is exact, settles it. */
+/** A comparison with the edges is exact. */
 function correction(edges: Uint32Array, at: number, high: number, low: number): number {
   if (!isLess(edges[2 * at + 1] ?? 0, edges[2 * at] ?? 0, high, low)) return -1;
   return isLess(edges[2 * at + 3] ?? 0, edges[2 * at + 2] ?? 0, high, low) ? 1 : 0;

@@ -1,7 +1,7 @@
 // One source into the state of a metrics function.
 import type { CompareMetric, MetricsFunction } from "../../ast.ts";
 import { fieldReader, numericRows } from "../columns/rows.ts";
-import { type Mask, nextRow } from "../columns/mask.ts";
+import type { Mask } from "../columns/mask.ts";
 import { NONE, type Scan } from "../columns/scan.ts";
 import { numbersIn } from "../spansets/aggregate.ts";
 import { addToSum, type Cells, type SeriesCells } from "./cells.ts";
@@ -18,7 +18,7 @@ export function hasStatistics({ kind }: SeriesFunction): boolean {
 /** Spans in intervals. */
 export interface MeasuredRows {
   readonly mask: Mask;
-  /** By row of the mask: its interval, or NONE. */
+  /** By row: its interval; NONE: it does not count. */
   readonly intervals: Int32Array;
 }
 
@@ -35,8 +35,8 @@ export function measure(
   const numbers = numericRows(scan, fn.field, rows.mask);
   if (numbers !== undefined) return addNumbers(rows, numbers.values, series, add);
   const read = fieldReader(scan, fn.field);
-  const { mask, intervals } = rows;
-  for (let row = nextRow(mask, 0); row >= 0; row = nextRow(mask, row + 1)) {
+  const { intervals } = rows;
+  for (let row = 0; row < intervals.length; row++) {
     const interval = intervals[row] ?? NONE;
     if (interval === NONE) continue;
     for (const value of numbersIn(read(row))) series.add(row, interval, value, add);
@@ -56,6 +56,11 @@ class LocalSeries {
     this.#own = rows.labels.map(() => undefined);
   }
 
+  /** By row. */
+  get codes(): Uint32Array {
+    return this.#rows.codes;
+  }
+
   at(row: number): SeriesCells | null {
     const code = this.#rows.codes[row] ?? 0;
     return (this.#own[code] ??= this.#cells.of(this.#rows.labels[code] ?? []) ?? null);
@@ -67,22 +72,28 @@ class LocalSeries {
   }
 }
 
-function countSpans({ mask, intervals }: MeasuredRows, series: LocalSeries): void {
-  for (let row = nextRow(mask, 0); row >= 0; row = nextRow(mask, row + 1)) {
+function countSpans({ intervals }: MeasuredRows, series: LocalSeries): void {
+  const { codes } = series;
+  const countsOf: (Float64Array | undefined)[] = [];
+  for (let row = 0; row < intervals.length; row++) {
     const interval = intervals[row] ?? NONE;
     if (interval === NONE) continue;
-    const counts = series.at(row)?.counts;
-    if (counts !== undefined) counts[interval] = (counts[interval] ?? 0) + 1;
+    const code = codes[row] ?? 0;
+    const counts = countsOf[code] ?? (countsOf[code] = series.at(row)?.counts ?? DROPPED);
+    counts[interval] = (counts[interval] ?? 0) + 1;
   }
 }
 
+/** Takes the counts of series that are not kept: writes beyond the end of an array are lost. */
+const DROPPED = new Float64Array(0);
+
 function addNumbers(
-  { mask, intervals }: MeasuredRows,
+  { intervals }: MeasuredRows,
   values: Float64Array,
   series: LocalSeries,
   add: Adder,
 ): void {
-  for (let row = nextRow(mask, 0); row >= 0; row = nextRow(mask, row + 1)) {
+  for (let row = 0; row < intervals.length; row++) {
     const interval = intervals[row] ?? NONE;
     const value = values[row] ?? Number.NaN;
     if (interval !== NONE && Number.isFinite(value)) series.add(row, interval, value, add);

@@ -57,53 +57,87 @@ function statistic(
   );
 }
 
-/** By series: its entries of the table, by their places there, in ascending order of interval and bucket. */
-function entriesBySeries(cells: Cells, { cells: at, buckets }: BucketEntries): Map<number, Uint32Array> {
-  const order = Uint32Array.from(at, (_, i) => i).sort(
-    (a, b) => (at[a] ?? 0) - (at[b] ?? 0) || (buckets[a] ?? 0) - (buckets[b] ?? 0),
-  );
-  const bySeries = new Map<number, Uint32Array>();
-  const numberAt = (place: number): number => Math.floor((at[order[place] ?? 0] ?? 0) / cells.intervalCount);
-  for (let start = 0; start < order.length;) {
-    let end = start + 1;
-    while (end < order.length && numberAt(end) === numberAt(start)) end++;
-    bySeries.set(numberAt(start), order.subarray(start, end));
-    start = end;
+/** One entry of a cell: a bucket, ascending, and how many numbers are in it. */
+type Visit = (interval: number, bucket: number, count: number) => void;
+
+const COUNT_LIMIT = 2 ** 32;
+
+/**
+ * Entries by cell, those of a cell in the order of their buckets. Bucket and count are packed into one double each, whose
+ * native sort takes a tenth of the time of one with a comparison function.
+ */
+class SortedEntries {
+  readonly #intervalCount: number;
+  /** Where the entries of each cell begin. */
+  readonly #starts: Uint32Array;
+  readonly #packed: Float64Array;
+
+  constructor({ cells, buckets, counts }: BucketEntries, cellCount: number, intervalCount: number) {
+    this.#intervalCount = intervalCount;
+    this.#starts = new Uint32Array(cellCount + 1);
+    for (const cell of cells) this.#starts[cell + 1] = (this.#starts[cell + 1] ?? 0) + 1;
+    for (let cell = 0; cell < cellCount; cell++) {
+      this.#starts[cell + 1] = (this.#starts[cell + 1] ?? 0) + (this.#starts[cell] ?? 0);
+    }
+    this.#packed = new Float64Array(cells.length);
+    const next = this.#starts.slice();
+    for (let i = 0; i < cells.length; i++) {
+      const cell = cells[i] ?? 0;
+      const place = next[cell] ?? 0;
+      next[cell] = place + 1;
+      this.#packed[place] = (buckets[i] ?? 0) * COUNT_LIMIT + (counts[i] ?? 0);
+    }
+    for (let cell = 0; cell < cellCount; cell++) {
+      this.#packed.subarray(this.#starts[cell], this.#starts[cell + 1]).sort();
+    }
   }
-  return bySeries;
+
+  ofSeries(number: number, visit: Visit): void {
+    for (let interval = 0; interval < this.#intervalCount; interval++) {
+      const cell = number * this.#intervalCount + interval;
+      const end = this.#starts[cell + 1] ?? 0;
+      for (let place = this.#starts[cell] ?? 0; place < end; place++) {
+        const packed = this.#packed[place] ?? 0;
+        const bucket = Math.floor(packed / COUNT_LIMIT);
+        visit(interval, bucket, packed - bucket * COUNT_LIMIT);
+      }
+    }
+  }
+}
+
+function sortedEntries(cells: Cells): SortedEntries {
+  const entries = cells.buckets.entries();
+  const cellCount = entries.cells.reduce((most, cell) => Math.max(most, cell + 1), 0);
+  return new SortedEntries(entries, cellCount, cells.intervalCount);
 }
 
 /** The value at place floor(q * (n - 1)) of the ascending ones, for each interval; 0 where there are none. */
 function quantiles(wanted: readonly number[], cells: Cells, scale: number): MetricSeries[] {
-  const entries = cells.buckets.entries();
-  const bySeries = entriesBySeries(cells, entries);
+  const entries = sortedEntries(cells);
   return cells.inOrder().flatMap((series) =>
     [...new Set(wanted)].map((q) => {
       const samples = new Float64Array(cells.intervalCount);
       const left = series.counts.map((count) => Math.floor(q * (count - 1)));
-      for (const place of bySeries.get(series.number) ?? []) {
-        const interval = (entries.cells[place] ?? 0) % cells.intervalCount;
+      entries.ofSeries(series.number, (interval, bucket, count) => {
         const rank = left[interval] ?? -1;
-        if (rank < 0) continue;
-        left[interval] = rank - (entries.counts[place] ?? 0);
-        if ((left[interval] ?? 0) < 0) samples[interval] = bucketMiddle(entries.buckets[place] ?? 0) / scale;
-      }
+        if (rank < 0) return;
+        left[interval] = rank - count;
+        if (rank < count) samples[interval] = bucketMiddle(bucket) / scale;
+      });
       return { labels: [...series.labels, floatLabel("p", q)], samples };
     }),
   );
 }
 
 function histograms(cells: Cells, scale: number): MetricSeries[] {
-  const entries = cells.buckets.entries();
-  const bySeries = entriesBySeries(cells, entries);
+  const entries = sortedEntries(cells);
   return cells.inOrder().flatMap((series) => {
     const byExponent = new Map<number, Float64Array>();
-    for (const place of bySeries.get(series.number) ?? []) {
-      const exponent = entries.buckets[place] ?? 0;
+    entries.ofSeries(series.number, (interval, exponent, count) => {
       const samples = byExponent.get(exponent) ?? new Float64Array(cells.intervalCount);
       byExponent.set(exponent, samples);
-      samples[(entries.cells[place] ?? 0) % cells.intervalCount] = entries.counts[place] ?? 0;
-    }
+      samples[interval] = count;
+    });
     return [...byExponent].map(([exponent, samples]) => ({
       labels: [...series.labels, floatLabel("__bucket", 2 ** exponent / scale)],
       samples,

@@ -5,7 +5,7 @@ import { toHex } from "../../../util/hex.ts";
 import { nextRow } from "../columns/mask.ts";
 import { toResult } from "../columns/result-value.ts";
 import { openScan, type Scan } from "../columns/scan.ts";
-import { isLess, traceTimes, type TraceTimes, wordsToBigInt } from "../columns/times.ts";
+import { isLess, traceStarts, traceTimes, wordsToBigInt } from "../columns/times.ts";
 import { evaluatePipeline, type Spansets, spansetOfRow } from "../spansets/evaluate.ts";
 import { type PipelinePlan, planColumns } from "../spansets/plan.ts";
 
@@ -51,13 +51,19 @@ export function compareFound(a: SearchCursor, b: SearchCursor): number {
   return a.traceId < b.traceId ? -1 : a.traceId > b.traceId ? 1 : 0;
 }
 
-function uniqueNames(names: readonly ColumnName[]): ColumnName[] {
-  return [...new Set(names)];
+/** Whether every trace of the source is sure to overlap the window. */
+function isInside({ bounds }: SpanSource, { startNs, endNs }: Pick<Window, "startNs" | "endNs">): boolean {
+  return bounds.minStartNs >= startNs && bounds.maxStartNs <= endNs;
 }
 
 /** The columns that `findTraces` loads. */
-export function findColumns(plan: PipelinePlan, source: SpanSource): ColumnName[] {
-  return uniqueNames([...planColumns(plan, source), "start", "duration"]);
+export function findColumns(
+  plan: PipelinePlan,
+  source: SpanSource,
+  window: Pick<Window, "startNs" | "endNs">,
+): ColumnName[] {
+  const times: ColumnName[] = isInside(source, window) ? ["start"] : ["start", "duration"];
+  return [...new Set([...planColumns(plan, source), ...times])];
 }
 
 /**
@@ -71,19 +77,22 @@ export async function findTraces(
   window: Window,
   { skip, wantedFromNs = 0n }: { skip?: Uint8Array | undefined; wantedFromNs?: bigint | undefined } = {},
 ): Promise<FoundTraces> {
-  const scan = await openScan(source, findColumns(plan, source));
+  const scan = await openScan(source, findColumns(plan, source, window));
   const spansets = evaluatePipeline(scan, plan);
   const matches = matchingTraces(scan, spansets, skip);
   const inspected = { inspectedTraces: scan.traceCount, inspectedSpans: scan.rowCount };
   if (!matches.includes(1)) return { total: 0, traces: [], ...inspected };
-  const isInside = source.bounds.minStartNs >= window.startNs && source.bounds.maxStartNs <= window.endNs;
-  if (isInside && source.bounds.maxStartNs < wantedFromNs) {
+  const isAll = isInside(source, window);
+  if (isAll && source.bounds.maxStartNs < wantedFromNs) {
     return { total: countOnes(matches), traces: [], ...inspected };
   }
-  const times = traceTimes(scan, matches);
-  if (!isInside) dropOutside(matches, times, window);
-  const newest = newestTraces(scan, matches, times, window);
-  const traces = newest.map((trace) => foundTrace(scan, spansets, trace, { times, window }));
+  const starts = isAll ? traceStarts(scan, matches) : startsInside(scan, matches, window);
+  const newest = newestTraces(scan, matches, starts, window);
+  const traces = newest.map((trace) => ({
+    traceId: idOf(scan.traces.ids, trace),
+    startNs: wordsToBigInt(starts, trace),
+    spansets: foundSpansets(scan, spansets, trace, window.spansPerSpanset),
+  }));
   return { total: countOnes(matches), traces, ...inspected };
 }
 
@@ -104,11 +113,14 @@ function matchingTraces({ traceCount, traceOfRow }: Scan, { mask }: Spansets, sk
   return matches;
 }
 
-function dropOutside(matches: Uint8Array, { starts, ends }: TraceTimes, { startNs, endNs }: Window): void {
+/** The starts of the traces that overlap the window; the others no longer match. */
+function startsInside(scan: Scan, matches: Uint8Array, { startNs, endNs }: Window): Uint32Array {
+  const { starts, ends } = traceTimes(scan, matches);
   for (let trace = matches.indexOf(1); trace >= 0; trace = matches.indexOf(1, trace + 1)) {
     const isOutside = wordsToBigInt(starts, trace) > endNs || wordsToBigInt(ends, trace) < startNs;
     if (isOutside) matches[trace] = 0;
   }
+  return starts;
 }
 
 /** Traces collected between two sorts, at least. */
@@ -118,7 +130,7 @@ const SORT_MIN = 1024;
 function newestTraces(
   { traces }: Scan,
   matches: Uint8Array,
-  { starts }: TraceTimes,
+  starts: Uint32Array,
   { cursor, limit }: Window,
 ): number[] {
   const isNewer = (a: number, b: number): boolean =>
@@ -144,12 +156,12 @@ function idOf(ids: Uint8Array, trace: number): string {
   return toHex(ids.subarray(16 * trace, 16 * (trace + 1)));
 }
 
-function foundTrace(
+function foundSpansets(
   scan: Scan,
   { mask, groups, attributes }: Spansets,
   trace: number,
-  { times, window }: { times: TraceTimes; window: Window },
-): FoundTrace {
+  spansMax: number,
+): FoundSpanset[] {
   const first = scan.traceStart(trace);
   const end = scan.traceStart(trace + 1);
   const ofRow = spansetOfRow(scan, groups);
@@ -161,20 +173,16 @@ function foundTrace(
       spanset = { rows: [], matched: 0 };
       spansets.set(number, spanset);
     }
-    if (spanset.matched++ < window.spansPerSpanset) spanset.rows.push(row - first);
+    if (spanset.matched++ < spansMax) spanset.rows.push(row - first);
   }
-  return {
-    traceId: idOf(scan.traces.ids, trace),
-    startNs: wordsToBigInt(times.starts, trace),
-    spansets: [...spansets.keys()]
-      .sort((a, b) => a - b)
-      .map((number) => ({
-        rows: spansets.get(number)?.rows ?? [],
-        matched: spansets.get(number)?.matched ?? 0,
-        attributes: attributes.map(({ name, isDuration, values }) => ({
-          name,
-          value: toResult(values[number], isDuration),
-        })),
+  return [...spansets.keys()]
+    .sort((a, b) => a - b)
+    .map((number) => ({
+      rows: spansets.get(number)?.rows ?? [],
+      matched: spansets.get(number)?.matched ?? 0,
+      attributes: attributes.map(({ name, isDuration, values }) => ({
+        name,
+        value: toResult(values[number], isDuration),
       })),
-  };
+    }));
 }

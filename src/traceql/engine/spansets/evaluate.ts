@@ -165,6 +165,9 @@ function groupBy(
   return { mask, groups: { count: parts.length, ofRow }, attributes: [...inherited, own] };
 }
 
+/** Codes are numbers of distinct values, of which there are fewer than rows. */
+const CODE_LIMIT = 2 ** 26;
+
 /** Groups are numbered in the order of the spansets that they are parts of, then of their first rows. */
 function splitSpansets(
   scan: Scan,
@@ -174,20 +177,22 @@ function splitSpansets(
 ): { parts: readonly Part[]; ofRow: Uint32Array } {
   const ofRow = new Uint32Array(scan.rowCount);
   const found: Part[] = [];
-  let known = new Map<string, number>();
+  const { traceOfRow } = scan;
+  const known = new Map<number, number>();
   let trace = -1;
   for (let row = nextRow(mask, 0); row >= 0; row = nextRow(mask, row + 1)) {
-    if (scan.traceOfRow[row] !== trace) {
-      trace = scan.traceOfRow[row] ?? 0;
-      known = new Map();
+    if (traceOfRow[row] !== trace) {
+      trace = traceOfRow[row] ?? 0;
+      known.clear();
     }
-    const part = { spanset: before[row] ?? 0, code: codes[row] ?? 0 };
-    const key = `${part.spanset} ${part.code}`;
+    const spanset = before[row] ?? 0;
+    const code = codes[row] ?? 0;
+    const key = spanset * CODE_LIMIT + code;
     let group = known.get(key);
     if (group === undefined) {
       group = found.length;
       known.set(key, group);
-      found.push(part);
+      found.push({ spanset, code });
     }
     ofRow[row] = group;
   }

@@ -40,6 +40,8 @@ const ID_WORDS = TRACE_ID_BYTES / 4;
 
 /** Finds them with a hash table: half a million ids take 20 ms, a third of what merging ten sorted lists does. */
 export function findSplitTraces(lists: readonly Uint8Array[]): SplitTraces {
+  const isAlone = lists.filter(({ length }) => length > 0).length < 2;
+  if (isAlone) return { ids: new Uint8Array(0), flags: lists.map(() => undefined) };
   const table = new IdTable(lists);
   const flags: (Uint8Array | undefined)[] = lists.map(() => undefined);
   const split = new Set<number>();
