@@ -4,7 +4,7 @@ import { NONE, type Scan } from "../columns/scan.ts";
 import { type Mask, nextRow } from "../columns/mask.ts";
 import { compareText } from "../columns/value.ts";
 import { comparedFields, type ComparedRows } from "./compared-fields.ts";
-import { type Labels, labelsKey, textLabel } from "./labels.ts";
+import { type Labels, textLabel } from "./labels.ts";
 import type { MeasuredRows } from "./measure.ts";
 import type { MetricSeries } from "./series.ts";
 
@@ -48,21 +48,15 @@ export class Comparison {
   }
 
   #count({ codes, values }: ComparedRows, slots: Int32Array): void {
-    const byCode: (Counts | undefined)[] = values.map(() => undefined);
-    for (let row = 0; row < slots.length; row++) {
-      const slot = slots[row] ?? NONE;
-      const code = codes[row] ?? 0;
-      if (slot === NONE || values[code]?.length === 0) continue;
-      const counts = (byCode[code] ??= this.#noCounts());
-      counts[slot] = (counts[slot] ?? 0) + 1;
-    }
+    const { starts, sorted } = sortByCode(codes, values.length, slots);
     values.forEach((attributes, code) => {
-      const counts = byCode[code];
-      if (counts === undefined) return;
+      const own = sorted.subarray(starts[code], starts[code + 1]);
+      if (own.length === 0) return;
       for (const { name, value } of attributes) {
-        const own = this.#attribute(name);
-        addCounts(own.totals, counts);
-        this.#addValue(own, value, counts);
+        const attribute = this.#attribute(name);
+        countSlots(attribute.totals, own);
+        const counts = this.#countsOf(attribute, value);
+        if (counts !== undefined) countSlots(counts, own);
       }
     });
   }
@@ -80,12 +74,20 @@ export class Comparison {
     return own;
   }
 
-  #addValue(own: AttributeCounts, value: ResultValue, counts: Counts): void {
-    const key = labelsKey([{ name: "", value }]);
-    const known = own.values?.get(key);
-    if (known !== undefined) return addCounts(known.counts, counts);
-    own.values?.set(key, { value, counts: counts.slice() });
-    if ((own.values?.size ?? 0) > this.#valuesMax) own.values = undefined;
+  /** The counts of a value; undefined when there are too many values. */
+  #countsOf(own: AttributeCounts, value: ResultValue): Counts | undefined {
+    if (own.values === undefined) return undefined;
+    const key = valueText(value);
+    let known = own.values.get(key);
+    if (known === undefined) {
+      if (own.values.size >= this.#valuesMax) {
+        own.values = undefined;
+        return undefined;
+      }
+      known = { value, counts: this.#noCounts() };
+      own.values.set(key, known);
+    }
+    return known.counts;
   }
 
   part(): ComparePart {
@@ -97,7 +99,10 @@ export class Comparison {
       const own = this.#attribute(name);
       addCounts(own.totals, totals);
       if (values === undefined) own.values = undefined;
-      for (const { value, counts } of values?.values() ?? []) this.#addValue(own, value, counts);
+      for (const { value, counts } of values?.values() ?? []) {
+        const known = this.#countsOf(own, value);
+        if (known !== undefined) addCounts(known, counts);
+      }
     }
   }
 
@@ -117,17 +122,54 @@ export class Comparison {
     const total = this.#ofSide(totals, index);
     if (sum(total) === 0) return [];
     const kept = [...(values?.values() ?? [])]
-      .map(({ value, counts }) => ({ value, samples: this.#ofSide(counts, index) }))
-      .filter(({ samples }) => sum(samples) > 0)
-      .sort((a, b) => sum(b.samples) - sum(a.samples) || compareText(valueText(a.value), valueText(b.value)))
+      .map(({ value, counts }) => ({ value, counts, total: sum(this.#ofSide(counts, index)) }))
+      .filter((each) => each.total > 0)
+      .sort((a, b) => b.total - a.total || compareText(valueText(a.value), valueText(b.value)))
       .slice(0, topN)
-      .map(({ value, samples }) => ({ labels: labelsOf(side, name, value), samples }));
+      .map(({ value, counts }) => ({
+        labels: labelsOf(side, name, value),
+        samples: this.#ofSide(counts, index).slice(),
+      }));
     const ofTotal = labelsOf(`${side}_total`, name, { type: "string", value: "nil" });
-    return kept.concat({ labels: ofTotal, samples: total });
+    return kept.concat({ labels: ofTotal, samples: total.slice() });
   }
 
   #ofSide(counts: Counts, side: number): Float64Array {
-    return counts.slice(side * this.#intervalCount, (side + 1) * this.#intervalCount);
+    return counts.subarray(side * this.#intervalCount, (side + 1) * this.#intervalCount);
+  }
+}
+
+/** The slots of rows that count, those of one code next to each other. */
+function sortByCode(
+  codes: Uint32Array,
+  codeCount: number,
+  slots: Int32Array,
+): { starts: Uint32Array; sorted: Int32Array } {
+  const starts = new Uint32Array(codeCount + 1);
+  for (let row = 0; row < slots.length; row++) {
+    const code = codes[row] ?? 0;
+    if (slots[row] !== NONE) starts[code + 1] = (starts[code + 1] ?? 0) + 1;
+  }
+  for (let code = 0; code < codeCount; code++) {
+    starts[code + 1] = (starts[code + 1] ?? 0) + (starts[code] ?? 0);
+  }
+  const next = starts.slice();
+  const sorted = new Int32Array(starts[codeCount] ?? 0);
+  for (let row = 0; row < slots.length; row++) {
+    const slot = slots[row] ?? NONE;
+    if (slot === NONE) continue;
+    const code = codes[row] ?? 0;
+    const at = next[code] ?? 0;
+    next[code] = at + 1;
+    sorted[at] = slot;
+  }
+  return { starts, sorted };
+}
+
+function countSlots(counts: Counts, slots: Int32Array): void {
+  for (let i = 0; i < slots.length; i++) {
+    const slot = slots[i] ?? 0;
+    counts[slot] = (counts[slot] ?? 0) + 1;
   }
 }
 

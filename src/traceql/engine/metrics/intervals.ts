@@ -28,6 +28,11 @@ export function instantInterval(startNs: bigint, endNs: bigint): Intervals {
   return { firstNs: startNs - 1n, stepNs: endNs - startNs + 1n, count: 1, rateNs: endNs - startNs };
 }
 
+/** Unix milliseconds of an offset from the first edge. */
+export function offsetMs({ firstNs }: Intervals, offsetNs: number): number {
+  return Number((firstNs + BigInt(Math.round(offsetNs))) / 1_000_000n);
+}
+
 /** Right edge of an interval in Unix milliseconds. */
 export function timestampMs({ firstNs, stepNs }: Intervals, index: number): number {
   return Number((firstNs + BigInt(index + 1) * stepNs) / 1_000_000n);
@@ -42,9 +47,20 @@ function edgeWords({ firstNs, stepNs, count }: Intervals): Uint32Array {
   return new Uint32Array(edges.buffer);
 }
 
-/** By row: its interval; NONE without one, and for rows that are not in `mask`. From `start`. */
-export function intervalsOfRows(scan: Scan, mask: Mask, intervals: Intervals): Int32Array {
-  const result = new Int32Array(scan.rowCount).fill(NONE);
+/** Rows of a source in time. */
+export interface RowTimes {
+  /** By row: its interval; NONE without one, and for rows that do not count. */
+  readonly intervals: Int32Array;
+  /** By row with an interval: ns from the left edge of the first one, to the microsecond at least. */
+  readonly offsets: Float64Array;
+}
+
+/** The times of the rows of `mask`. From `start`. */
+export function timesOfRows(scan: Scan, mask: Mask, intervals: Intervals): RowTimes {
+  const times = {
+    intervals: new Int32Array(scan.rowCount).fill(NONE),
+    offsets: new Float64Array(scan.rowCount),
+  };
   const edges = edgeWords(intervals);
   const column = scan.column("start");
   const dictionary = column.dictionary && wordsOf(column.dictionary);
@@ -53,9 +69,12 @@ export function intervalsOfRows(scan: Scan, mask: Mask, intervals: Intervals): I
     const end = scan.pageStart(index + 1);
     if (isEmpty(mask, start, end)) continue;
     const page = { starts: pageWords(column.page(index), dictionary), mask: mask.subarray(start, end) };
-    fillPage(page, edges, intervals, result.subarray(start, end));
+    fillPage(page, edges, intervals, {
+      intervals: times.intervals.subarray(start, end),
+      offsets: times.offsets.subarray(start, end),
+    });
   }
-  return result;
+  return times;
 }
 
 /** Offsets from an edge, in ns, within which doubles of any time may be wrong: twice what 2^63 is rounded by. */
@@ -65,22 +84,25 @@ function fillPage(
   { starts, mask }: { readonly starts: Uint32Array; readonly mask: Uint8Array },
   edges: Uint32Array,
   { stepNs, count }: Intervals,
-  out: Int32Array,
+  out: RowTimes,
 ): void {
   const firstLow = edges[0] ?? 0;
   const firstHigh = edges[1] ?? 0;
   const step = Number(stepNs);
+  const perNs = 1 / step;
   const last = count - 1;
-  for (let i = 0; i < out.length; i++) {
+  for (let i = 0; i < mask.length; i++) {
     if (mask[i] === 0) continue;
     const low = starts[2 * i] ?? 0;
     const high = starts[2 * i + 1] ?? 0;
     const offset = (high - firstHigh) * TWO_TO_32 + (low - firstLow);
-    const place = offset / step;
+    const place = offset * perNs;
     let at = place < 0 ? 0 : place > last ? last : Math.floor(place);
     const rest = offset - at * step;
     if (rest < DOUBT_NS || rest > step - DOUBT_NS) at += correction(edges, at, high, low);
-    if (at >= 0 && at <= last) out[i] = at;
+    if (at < 0 || at > last) continue;
+    out.intervals[i] = at;
+    out.offsets[i] = offset;
   }
 }
 

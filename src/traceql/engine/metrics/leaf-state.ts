@@ -8,9 +8,9 @@ import { evaluatePipeline } from "../spansets/evaluate.ts";
 import { Cells, type CellsPart } from "./cells.ts";
 import { type ComparePart, Comparison } from "./compare.ts";
 import { type Candidate, Candidates, findCandidates, showCandidates } from "./exemplars.ts";
-import { type Intervals, intervalsOfRows } from "./intervals.ts";
-import { type Labels, seriesOfRows } from "./labels.ts";
-import { hasStatistics, measure, type MeasuredRows } from "./measure.ts";
+import { type Intervals, timesOfRows } from "./intervals.ts";
+import { seriesOfRows } from "./labels.ts";
+import { hasStatistics, measure } from "./measure.ts";
 import { type LeafPlan, leafColumns } from "./plan.ts";
 import { type MetricSeries, seriesOfCells } from "./series.ts";
 
@@ -58,18 +58,30 @@ export class LeafState {
     const { mask } = evaluatePipeline(scan, this.#plan.pipeline);
     if (skip !== undefined) dropTraces(scan, mask, skip);
     if (isEmpty(mask)) return;
-    const rows = { mask, intervals: intervalsOfRows(scan, mask, this.#intervals) };
+    const rows = { mask, ...timesOfRows(scan, mask, this.#intervals) };
     const { fn } = this.#plan;
     if (fn.kind === "compare") {
       this.#comparison.measure(scan, rows, this.#selected(scan, mask));
       return;
     }
     const series = seriesOfRows(scan, fn.by, fn.kind, mask);
-    measure(scan, fn, { rows, series }, this.#cells);
+    const valueOf = measure(scan, fn, { rows, series }, this.#cells);
     if (!this.#hasExemplars) return;
-    const labelsAt = (row: number): Labels => series.labels[series.codes[row] ?? 0] ?? [];
-    if (origin === undefined) await this.#showAtOnce(source, scan, rows, labelsAt);
-    else this.#take(scan, rows, labelsAt, origin);
+    const own = new Candidates();
+    findCandidates(scan, { rows, series, valueOf }, { fn, intervals: this.#intervals }, own);
+    await this.#take(source, origin, own.chosen(Infinity));
+  }
+
+  /** Of a source that will be gone, exemplars are made at once. */
+  async #take(
+    source: SpanSource,
+    origin: number | undefined,
+    candidates: readonly Candidate[],
+  ): Promise<void> {
+    const exemplars = origin === undefined ? await showCandidates(source, this.#plan, candidates) : [];
+    candidates.forEach((candidate, index) => {
+      this.#candidates.add({ ...candidate, origin, exemplar: exemplars[index] });
+    });
   }
 
   #selected(scan: Scan, mask: Mask): Mask {
@@ -80,33 +92,10 @@ export class LeafState {
     const { start, end } = fn.window;
     const one = { firstNs: start - 1n, stepNs: end - start + 1n, count: 1, rateNs: 1n };
     const inWindow = mask.slice();
-    intervalsOfRows(scan, mask, one).forEach((interval, row) => {
+    timesOfRows(scan, mask, one).intervals.forEach((interval, row) => {
       if (interval === NONE) inWindow[row] = 0;
     });
     return intersect(selected, inWindow);
-  }
-
-  #take(scan: Scan, rows: MeasuredRows, labelsAt: (row: number) => Labels, origin: number): void {
-    findCandidates(scan, rows, labelsAt, {
-      mayTake: (interval, hash) => this.#candidates.mayTake(interval, hash),
-      add: (candidate) => this.#candidates.add({ ...candidate, origin, exemplar: undefined }),
-    });
-  }
-
-  /** For a source that is in memory for a moment only. */
-  async #showAtOnce(
-    source: SpanSource,
-    scan: Scan,
-    rows: MeasuredRows,
-    labelsAt: (row: number) => Labels,
-  ): Promise<void> {
-    const own = new Candidates();
-    findCandidates(scan, rows, labelsAt, own);
-    const chosen = own.chosen(Infinity);
-    const exemplars = await showCandidates(source, this.#plan, chosen);
-    chosen.forEach((candidate, index) => {
-      this.#candidates.add({ ...candidate, origin: undefined, exemplar: exemplars[index] });
-    });
   }
 
   part(): LeafPart {

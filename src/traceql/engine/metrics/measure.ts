@@ -4,9 +4,10 @@ import { fieldReader, numericRows } from "../columns/rows.ts";
 import type { Mask } from "../columns/mask.ts";
 import { NONE, type Scan } from "../columns/scan.ts";
 import { numbersIn } from "../spansets/aggregate.ts";
+import type { RowTimes } from "./intervals.ts";
 import { addToSum, type Cells, type SeriesCells } from "./cells.ts";
 import type { RowSeries } from "./labels.ts";
-import { powerOfTwo, sketchBucket } from "./sketch.ts";
+import { isFiniteWord, NO_BUCKET, powerOfTwo, powerOfTwoOf, sketchBucket, sketchBucketOf } from "./sketch.ts";
 
 export type SeriesFunction = Exclude<MetricsFunction, CompareMetric>;
 
@@ -15,12 +16,13 @@ export function hasStatistics({ kind }: SeriesFunction): boolean {
   return /^(min|max|avg|sum)_/.test(kind);
 }
 
-/** Spans in intervals. */
-export interface MeasuredRows {
+/** Spans in time. */
+export interface MeasuredRows extends RowTimes {
   readonly mask: Mask;
-  /** By row: its interval; NONE: it does not count. */
-  readonly intervals: Int32Array;
 }
+
+/** The number that the function takes of a row; of a list the first; NaN or undefined: none. */
+export type ValueOf = (row: number) => number | undefined;
 
 /** Adds the spans to the cells of their series. @throws AppError `too_large`, `corrupt` */
 export function measure(
@@ -28,12 +30,19 @@ export function measure(
   fn: SeriesFunction,
   { rows, series: rowSeries }: { readonly rows: MeasuredRows; readonly series: RowSeries },
   cells: Cells,
-): void {
+): ValueOf {
   const series = new LocalSeries(rowSeries, cells);
-  if (!("field" in fn)) return countSpans(rows, series);
+  if (!("field" in fn)) {
+    countSpans(rows, series);
+    return () => undefined;
+  }
   const add = ADDERS[fn.kind];
   const numbers = numericRows(scan, fn.field, rows.mask);
-  if (numbers !== undefined) return addNumbers(rows, numbers.values, series, add);
+  if (numbers !== undefined) {
+    if (add === addStatistics) addNumbers(rows, numbers.values, series);
+    else addBuckets(rows, numbers.values, series, fn.kind === "quantile_over_time");
+    return (row) => numbers.values[row];
+  }
   const read = fieldReader(scan, fn.field);
   const { intervals } = rows;
   for (let row = 0; row < intervals.length; row++) {
@@ -41,6 +50,10 @@ export function measure(
     if (interval === NONE) continue;
     for (const value of numbersIn(read(row))) series.add(row, interval, value, add);
   }
+  return (row) => {
+    const [first] = numbersIn(read(row));
+    return first === undefined ? undefined : Number(first);
+  };
 }
 
 /** The series of a source's rows in the cells; made when a row is counted, since not every label has one. */
@@ -66,6 +79,11 @@ class LocalSeries {
     return (this.#own[code] ??= this.#cells.of(this.#rows.labels[code] ?? []) ?? null);
   }
 
+  addBucket(row: number, interval: number, bucket: number): void {
+    const series = this.at(row);
+    if (series !== null) addBucket(series, interval, bucket, this.#cells);
+  }
+
   add(row: number, interval: number, value: bigint | number, add: Adder): void {
     const series = this.at(row);
     if (series !== null) add(series, interval, value, this.#cells);
@@ -87,32 +105,51 @@ function countSpans({ intervals }: MeasuredRows, series: LocalSeries): void {
 /** Takes the counts of series that are not kept: writes beyond the end of an array are lost. */
 const DROPPED = new Float64Array(0);
 
-function addNumbers(
-  { intervals }: MeasuredRows,
-  values: Float64Array,
-  series: LocalSeries,
-  add: Adder,
-): void {
+function addNumbers({ intervals }: MeasuredRows, values: Float64Array, series: LocalSeries): void {
   for (let row = 0; row < intervals.length; row++) {
     const interval = intervals[row] ?? NONE;
     const value = values[row] ?? Number.NaN;
-    if (interval !== NONE && Number.isFinite(value)) series.add(row, interval, value, add);
+    if (interval === NONE || !Number.isFinite(value)) continue;
+    const cells = series.at(row);
+    if (cells !== null) addNumber(cells, interval, value);
+  }
+}
+
+/** Sketch buckets, or else powers of two, of numbers that doubles hold: their bits say it, without a call for each. */
+function addBuckets(
+  { intervals }: MeasuredRows,
+  values: Float64Array,
+  series: LocalSeries,
+  isSketch: boolean,
+): void {
+  const words = new Uint32Array(values.buffer);
+  for (let row = 0; row < intervals.length; row++) {
+    const interval = intervals[row] ?? NONE;
+    if (interval === NONE) continue;
+    const high = words[2 * row + 1] ?? 0;
+    if (!isFiniteWord(high)) continue;
+    const bucket = isSketch ? sketchBucketOf(high) : powerOfTwoOf(high, words[2 * row] ?? 0);
+    if (bucket !== NO_BUCKET) series.addBucket(row, interval, bucket);
   }
 }
 
 type Adder = (series: SeriesCells, interval: number, value: bigint | number, cells: Cells) => void;
 
-function addStatistics({ counts, statistics }: SeriesCells, interval: number, value: bigint | number): void {
+function addNumber({ counts, statistics }: SeriesCells, interval: number, value: number): void {
   if (statistics === undefined) return;
   counts[interval] = (counts[interval] ?? 0) + 1;
-  const number = Number(value);
   const { min, max } = statistics;
-  if (number < (min[interval] ?? 0)) min[interval] = number;
-  if (number > (max[interval] ?? 0)) max[interval] = number;
-  if (typeof value === "number") return addToSum(statistics, interval, value);
-  // An int beyond 53 bits is two numbers.
-  addToSum(statistics, interval, Number((value >> 32n) << 32n));
-  addToSum(statistics, interval, Number(BigInt.asUintN(32, value)));
+  if (value < (min[interval] ?? 0)) min[interval] = value;
+  if (value > (max[interval] ?? 0)) max[interval] = value;
+  addToSum(statistics, interval, value);
+}
+
+function addStatistics(series: SeriesCells, interval: number, value: bigint | number): void {
+  const number = Number(value);
+  addNumber(series, interval, number);
+  // What a double does not hold of an int belongs to the sum too.
+  const rest = typeof value === "bigint" ? Number(value - BigInt(number)) : 0;
+  if (rest !== 0 && series.statistics !== undefined) addToSum(series.statistics, interval, rest);
 }
 
 function addBucket(series: SeriesCells, interval: number, bucket: number, cells: Cells): void {
@@ -126,7 +163,7 @@ function addToSketch(series: SeriesCells, interval: number, value: bigint | numb
 
 function addToHistogram(series: SeriesCells, interval: number, value: bigint | number, cells: Cells): void {
   const exponent = powerOfTwo(value);
-  if (exponent !== undefined) addBucket(series, interval, exponent, cells);
+  if (exponent !== NO_BUCKET) addBucket(series, interval, exponent, cells);
 }
 
 const ADDERS: Readonly<Record<Extract<SeriesFunction, { field: unknown }>["kind"], Adder>> = {

@@ -12,10 +12,21 @@ const SIGN = 0x8000_0000;
 const double = new Float64Array(1);
 const words = new Uint32Array(double.buffer);
 
+const EXPONENT = 0x7ff0_0000;
+
+/** Whether a double with this upper word is finite. */
+export function isFiniteWord(high: number): boolean {
+  return (high & EXPONENT) !== EXPONENT;
+}
+
 /** The sketch's bucket of a finite number. Buckets are in the order of the numbers. */
 export function sketchBucket(value: number): number {
   double[0] = value;
-  const high = words[1] ?? 0;
+  return sketchBucketOf(words[1] ?? 0);
+}
+
+/** The same, of the upper word of the double. */
+export function sketchBucketOf(high: number): number {
   return high >= SIGN ? -((high - SIGN) >>> SHIFT) : high >>> SHIFT;
 }
 
@@ -33,12 +44,21 @@ export function bucketMiddle(bucket: number): number {
   return bucket < 0 ? -middle : middle;
 }
 
-/** Exponent of the least power of two that is not below `value`; undefined for values below 2. */
-export function powerOfTwo(value: bigint | number): number | undefined {
-  if (!(value >= 2)) return undefined;
-  if (typeof value === "bigint") return (value - 1n).toString(2).length;
+/** No power of two: the number is below 2. No bucket of a sketch either. */
+export const NO_BUCKET = 0x7fff_ffff;
+
+/** Exponent of the least power of two that is not below `value`; NO_BUCKET for values below 2. */
+export function powerOfTwo(value: bigint | number): number {
+  if (typeof value === "bigint") return value < 2n ? NO_BUCKET : (value - 1n).toString(2).length;
   double[0] = value;
-  const high = words[1] ?? 0;
-  const isPower = (high & 0xf_ffff) === 0 && words[0] === 0;
+  return powerOfTwoOf(words[1] ?? 0, words[0] ?? 0);
+}
+
+const TWO = 0x4000_0000;
+
+/** The same, of the words of a double. */
+export function powerOfTwoOf(high: number, low: number): number {
+  if (high < TWO || high >= SIGN) return NO_BUCKET;
+  const isPower = (high & 0xf_ffff) === 0 && low === 0;
   return (high >>> 20) - 1023 + (isPower ? 0 : 1);
 }
