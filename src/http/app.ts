@@ -6,10 +6,14 @@ import { errorResponse } from "./errors.ts";
 import { adminRoutes } from "./routes/admin.ts";
 import { GRPC_EXPORT_PATH, grpcWebRoutes } from "./routes/grpc-web.ts";
 import { JAEGER_PATH, jaegerRoutes } from "./routes/jaeger.ts";
+import { metricsRoutes } from "./routes/metrics.ts";
 import { otlpRoutes } from "./routes/otlp.ts";
+import { searchRoutes } from "./routes/search.ts";
 import { statusRoutes } from "./routes/status.ts";
+import { tagRoutes } from "./routes/tags.ts";
 import { traceRoutes } from "./routes/traces.ts";
 import { ZIPKIN_V1_PATH, ZIPKIN_V2_PATH, zipkinRoutes } from "./routes/zipkin.ts";
+import { scanPorts } from "./scan-ports.ts";
 
 /** Where spans come in: what pages of other origins may call. */
 const INGEST_PATHS = ["/v1/traces", ZIPKIN_V1_PATH, ZIPKIN_V2_PATH, JAEGER_PATH, GRPC_EXPORT_PATH];
@@ -24,6 +28,10 @@ export function createApp(deps: AppDeps): Hono {
   app.route("/", jaegerRoutes(deps));
   app.route("/", grpcWebRoutes(deps));
   app.route("/", traceRoutes(deps));
+  const scan = scanPorts(deps);
+  app.route("/", searchRoutes(deps, scan));
+  app.route("/", tagRoutes(deps, scan));
+  app.route("/", metricsRoutes(deps, scan));
   app.route("/", statusRoutes());
   if (deps.admin !== undefined) app.route("/", adminRoutes(deps, deps.admin));
   app.notFound((c) => c.text("404 page not found\n", 404));

@@ -82,6 +82,16 @@ export interface ScanLimits {
   readonly maxQueryTraces: number;
   /** Milliseconds before and after a query's window in which blocks are looked into, for the rest of traces within. */
   readonly traceMarginMs: number;
+  /** Milliseconds that a query's window may span; more is 400, with the texts that Grafana explains. */
+  readonly maxRangeMs: number;
+  /** Traces in one page of a search, whatever its `limit`: the next page is had by the cursor. */
+  readonly maxAnswerTraces: number;
+  /** Spans in one page of a search that wants all spans of each spanset (`spss=0`). */
+  readonly maxAnswerSpans: number;
+  /** Samples in the answer of a metrics query, about 45 bytes each; of more the last series are left out. */
+  readonly maxAnswerSamples: number;
+  /** Bytes of the names or values of tags in one answer, Tempo's default. */
+  readonly maxTagBytes: number;
 }
 
 /** When a tenant gets more shards. */
@@ -136,6 +146,12 @@ export const DEFAULT_LIMITS: Limits = {
     maxQueryBytes: 4096 * MIB,
     maxQueryTraces: 2_000_000,
     traceMarginMs: 5 * 60_000,
+    // The longest retention: what bounds a query is the bytes that it may look into.
+    maxRangeMs: 3660 * 86_400_000,
+    maxAnswerTraces: 10_000,
+    maxAnswerSpans: 100_000,
+    maxAnswerSamples: 500_000,
+    maxTagBytes: 1_000_000,
   },
 };
 

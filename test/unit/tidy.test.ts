@@ -119,12 +119,6 @@ describe("tidy", () => {
       "src/shard/memory-storage.ts",
       "src/tenant/memory-storage.ts",
       "src/block/reader.ts",
-      "src/traceql/lenient.ts",
-      "src/traceql/engine/search.ts",
-      "src/traceql/engine/metrics.ts",
-      "src/query/run-search.ts",
-      "src/query/run-metrics.ts",
-      "src/query/run-tags.ts",
     ]);
     expect(files.filter((file) => !used.has(file) && !entries.test(file) && !testOnly.has(file))).toEqual([]);
   });

@@ -1,0 +1,110 @@
+// Names and values of attributes, Tempo's versions 1 and 2.
+import { Hono } from "hono";
+import {
+  SearchTagsResponseSchema,
+  SearchTagsV2ResponseSchema,
+  SearchTagValuesResponseSchema,
+  SearchTagValuesV2ResponseSchema,
+} from "../../otlp/gen/tempopb/search_pb.ts";
+import { runTagNames, runTagValues, type TagNamesRun, type TagValuesRun } from "../../query/run-tags.ts";
+import type { Field } from "../../traceql/ast.ts";
+import { encodingOf, llmAnswer, messageAnswer, missingText } from "../answers/answer.ts";
+import {
+  llmTagValues,
+  NOTHING_READ,
+  tagNames,
+  tagScopes,
+  tagValuesV1,
+  tagValuesV2,
+} from "../answers/tags-answer.ts";
+import type { AppDeps } from "../deps.ts";
+import {
+  readTagField,
+  readTagFieldV1,
+  readTagNamesParams,
+  readTagValuesParams,
+  tagNameInPath,
+  type TagNamesParams,
+  V1_VALUES,
+} from "../params/tag-params.ts";
+import type { ScanPorts } from "../scan-ports.ts";
+
+const V1_PREFIX = "/api/search/tag/";
+const V2_PREFIX = "/api/v2/search/tag/";
+
+/** By any method, as in Tempo. Errors are thrown as AppErrors. */
+export function tagRoutes(deps: AppDeps, scan: ScanPorts): Hono {
+  const app = new Hono();
+  const ports = { deps, scan };
+  app.all("/api/search/tags", async ({ req: { raw: request } }) => {
+    const params = namesParams(deps, request);
+    const message = tagNames(await findNames(ports, request, params), params.scope);
+    return messageAnswer(request, { schema: SearchTagsResponseSchema, message, lists: ["tagNames"] });
+  });
+  app.all("/api/v2/search/tags", async ({ req: { raw: request } }) => {
+    const params = namesParams(deps, request);
+    const message = tagScopes(await findNames(ports, request, params), params.scope);
+    return messageAnswer(request, { schema: SearchTagsV2ResponseSchema, message, lists: ["scopes"] });
+  });
+  app.all(`${V1_PREFIX}*`, async (c) => {
+    const name = tagNameInPath(new URL(c.req.url).pathname, V1_PREFIX);
+    return name === undefined ? c.notFound() : valuesV1(ports, c.req.raw, name);
+  });
+  app.all(`${V2_PREFIX}*`, async (c) => {
+    const name = tagNameInPath(new URL(c.req.url).pathname, V2_PREFIX);
+    return name === undefined ? c.notFound() : valuesV2(ports, c.req.raw, name);
+  });
+  return app;
+}
+
+interface Ports {
+  readonly deps: AppDeps;
+  readonly scan: ScanPorts;
+}
+
+function namesParams({ clock, limits }: AppDeps, request: Request): TagNamesParams {
+  return readTagNamesParams(new URL(request.url).searchParams, clock.now(), limits);
+}
+
+async function findNames(
+  { deps, scan }: Ports,
+  request: Request,
+  { scope, ...input }: TagNamesParams,
+): Promise<TagNamesRun> {
+  if (scope === "intrinsic" || scope === "trace") return { scopes: [], isTruncated: false, ...NOTHING_READ };
+  const run = await runTagNames(await scan(), {
+    ...input,
+    ...(scope !== "all" && { scope }),
+    maxBytes: deps.limits.scan.maxTagBytes,
+    signal: request.signal,
+  });
+  missingText(run);
+  return run;
+}
+
+async function findValues({ deps, scan }: Ports, request: Request, field: Field): Promise<TagValuesRun> {
+  const params = new URL(request.url).searchParams;
+  const input = readTagValuesParams(params, deps.clock.now(), deps.limits);
+  const run = await runTagValues(await scan(), {
+    ...input,
+    field,
+    maxBytes: deps.limits.scan.maxTagBytes,
+    signal: request.signal,
+  });
+  missingText(run);
+  return run;
+}
+
+async function valuesV1(ports: Ports, request: Request, name: string): Promise<Response> {
+  const known = V1_VALUES.get(name);
+  const run = known === undefined ? await findValues(ports, request, readTagFieldV1(name)) : undefined;
+  const message = tagValuesV1(known ?? run?.values.map(({ value }) => value) ?? [], run ?? NOTHING_READ);
+  return messageAnswer(request, { schema: SearchTagValuesResponseSchema, message, lists: ["tagValues"] });
+}
+
+async function valuesV2(ports: Ports, request: Request, name: string): Promise<Response> {
+  const run = await findValues(ports, request, readTagField(name));
+  if (encodingOf(request) === "llm") return llmAnswer(request, llmTagValues(run.values));
+  const schema = SearchTagValuesV2ResponseSchema;
+  return messageAnswer(request, { schema, message: tagValuesV2(run), lists: ["tagValues"] });
+}
