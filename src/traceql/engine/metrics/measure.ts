@@ -74,8 +74,31 @@ class LocalSeries {
     return this.#rows.codes;
   }
 
+  get intervalCount(): number {
+    return this.#cells.intervalCount;
+  }
+
+  get cellCount(): number {
+    return this.#own.length * this.intervalCount;
+  }
+
+  /** Adds counts by code, then by interval. */
+  addCounts(counts: Uint32Array): void {
+    for (let code = 0; code < this.#own.length; code++) {
+      const own = counts.subarray(code * this.intervalCount, (code + 1) * this.intervalCount);
+      if (!own.some((count) => count > 0)) continue;
+      const cells = this.#ofCode(code)?.counts;
+      own.forEach((count, interval) => {
+        if (cells !== undefined) cells[interval] = (cells[interval] ?? 0) + count;
+      });
+    }
+  }
+
   at(row: number): SeriesCells | null {
-    const code = this.#rows.codes[row] ?? 0;
+    return this.#ofCode(this.#rows.codes[row] ?? 0);
+  }
+
+  #ofCode(code: number): SeriesCells | null {
     return (this.#own[code] ??= this.#cells.of(this.#rows.labels[code] ?? []) ?? null);
   }
 
@@ -90,20 +113,28 @@ class LocalSeries {
   }
 }
 
+/** Cells of a source that are counted in one array, 4 MB of it, before they are added up. */
+const LOCAL_CELLS_MAX = 1 << 20;
+
 function countSpans({ intervals }: MeasuredRows, series: LocalSeries): void {
-  const { codes } = series;
-  const countsOf: (Float64Array | undefined)[] = [];
+  if (series.cellCount <= LOCAL_CELLS_MAX) return series.addCounts(countCells(intervals, series));
   for (let row = 0; row < intervals.length; row++) {
     const interval = intervals[row] ?? NONE;
-    if (interval === NONE) continue;
-    const code = codes[row] ?? 0;
-    const counts = countsOf[code] ?? (countsOf[code] = series.at(row)?.counts ?? DROPPED);
-    counts[interval] = (counts[interval] ?? 0) + 1;
+    const counts = interval === NONE ? undefined : series.at(row)?.counts;
+    if (counts !== undefined) counts[interval] = (counts[interval] ?? 0) + 1;
   }
 }
 
-/** Takes the counts of series that are not kept: writes beyond the end of an array are lost. */
-const DROPPED = new Float64Array(0);
+function countCells(intervals: Int32Array, { codes, cellCount, intervalCount }: LocalSeries): Uint32Array {
+  const counts = new Uint32Array(cellCount);
+  for (let row = 0; row < intervals.length; row++) {
+    const interval = intervals[row] ?? NONE;
+    if (interval === NONE) continue;
+    const cell = (codes[row] ?? 0) * intervalCount + interval;
+    counts[cell] = (counts[cell] ?? 0) + 1;
+  }
+  return counts;
+}
 
 function addNumbers({ intervals }: MeasuredRows, values: Float64Array, series: LocalSeries): void {
   for (let row = 0; row < intervals.length; row++) {

@@ -2,7 +2,7 @@
 import type { ColumnName, SpanSource } from "../../storage.ts";
 import type { ResultAttribute, SearchCursor } from "../../results.ts";
 import { toHex } from "../../../util/hex.ts";
-import { nextRow } from "../columns/mask.ts";
+import { isEmpty, nextRow } from "../columns/mask.ts";
 import { toResult } from "../columns/result-value.ts";
 import { openScan, type Scan } from "../columns/scan.ts";
 import { isLess, traceStarts, traceTimes, wordsToBigInt } from "../columns/times.ts";
@@ -79,9 +79,9 @@ export async function findTraces(
 ): Promise<FoundTraces> {
   const scan = await openScan(source, findColumns(plan, source, window));
   const spansets = evaluatePipeline(scan, plan);
-  const matches = matchingTraces(scan, spansets, skip);
   const inspected = { inspectedTraces: scan.traceCount, inspectedSpans: scan.rowCount };
-  if (!matches.includes(1)) return { total: 0, traces: [], ...inspected };
+  if (isEmpty(spansets.mask)) return { total: 0, traces: [], ...inspected };
+  const matches = matchingTraces(scan, spansets, skip);
   const isAll = isInside(source, window);
   if (isAll && source.bounds.maxStartNs < wantedFromNs) {
     return { total: countOnes(matches), traces: [], ...inspected };
