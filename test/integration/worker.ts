@@ -1,12 +1,28 @@
 // The Worker as deployed, but for objects into which tests can put faults.
-import { Tenant as RealTenant, TraceShard as RealTraceShard } from "../../durable-objects/index.ts";
+import {
+  Compactor as RealCompactor,
+  Tenant as RealTenant,
+  TraceShard as RealTraceShard,
+} from "../../durable-objects/index.ts";
+import type { CompactorPorts } from "../../src/compaction/compactor.ts";
 import type { ShardPorts } from "../../src/shard/shard.ts";
 import type { Bindings } from "../../src/store/bindings.ts";
+import type { ObjectStore } from "../../src/store/object-store.ts";
+import type { ShardJobsRpc } from "../../src/store/rpc.ts";
 import type { TenantView } from "../../src/store/tenant-rpc.ts";
 import type { TenantPorts } from "../../src/tenant/tenant.ts";
 
-export { Compactor } from "../../durable-objects/index.ts";
 export { default } from "../../src/index.ts";
+
+/** What a compactor waits for and can die or fail at. */
+export type CompactorCall =
+  | "nextJob"
+  | "getRange"
+  | "put"
+  | "startUpload"
+  | "complete"
+  | "commitMerge"
+  | "adopt";
 
 /** What a test sets; read at each use, so that faults come and go while an object lives. */
 export interface Faults {
@@ -20,6 +36,12 @@ export interface Faults {
   beforeAppend?: () => void;
   /** Called before a tenant tells its shard map. */
   beforeView?: () => Promise<void>;
+  /** Called around a compactor's calls; throwing makes them fail. `abort` ends the object there and then. */
+  aroundCompactor?: (
+    call: CompactorCall,
+    when: "before" | "after",
+    abort: () => void,
+  ) => Promise<void> | void;
   /** Milliseconds added to the clock. */
   clockOffsetMs?: number;
 }
@@ -52,6 +74,55 @@ export class TraceShard extends RealTraceShard {
       }),
     };
   }
+}
+
+type Around = <T>(call: CompactorCall, run: () => Promise<T>) => Promise<T>;
+
+export class Compactor extends RealCompactor {
+  protected override ports(state: DurableObjectState, env: Bindings, name: string): CompactorPorts {
+    const real = super.ports(state, env, name);
+    const abort = (): void => state.abort("simulated death");
+    const around: Around = async (call, run) => {
+      await faults.aroundCompactor?.(call, "before", abort);
+      const result = await run();
+      await faults.aroundCompactor?.(call, "after", abort);
+      return result;
+    };
+    return {
+      ...real,
+      clock: { now: () => real.clock.now() + (faults.clockOffsetMs ?? 0) },
+      // No back-off between the tries of one range.
+      sleep: () => scheduler.wait(1),
+      objects: objectsAround(real.objects, around),
+      get shard() {
+        return shardAround(env.TRACE_SHARD.getByName(name), around);
+      },
+    };
+  }
+}
+
+function objectsAround(real: ObjectStore, around: Around): ObjectStore {
+  return wrap(real, {
+    getRange: (...args) => around("getRange", () => real.getRange(...args)),
+    put: (...args) => around("put", () => real.put(...args)),
+    startUpload: (key) =>
+      around("startUpload", async () => {
+        const upload = await real.startUpload(key);
+        return wrap(upload, { complete: () => around("complete", () => upload.complete()) });
+      }),
+  });
+}
+
+function shardAround(real: ShardJobsRpc, around: Around): ShardJobsRpc {
+  return {
+    nextJob: (now) => around("nextJob", () => real.nextJob(now)),
+    commitMerge: (...args) => around("commitMerge", () => real.commitMerge(...args)),
+    commitIndex: (...args) => real.commitIndex(...args),
+    commitSweep: (id) => real.commitSweep(id),
+    giveUp: (...args) => real.giveUp(...args),
+    isKnown: (keys) => real.isKnown(keys),
+    adopt: (...args) => around("adopt", () => real.adopt(...args)),
+  };
 }
 
 export class Tenant extends RealTenant {
