@@ -53,9 +53,12 @@ export function messageAnswer<Desc extends DescMessage>(
 /** Sources named in a message; with hundreds of blocks the rest is only counted. */
 const MAX_NAMED = 3;
 
-/** What is missing, for people; undefined when everything was read. Each failure is logged. */
+/** What is missing, for people; undefined when everything was read. What failed is logged. */
 export function missingText({ failures }: Pick<ScanReport, "failures">): string | undefined {
-  for (const failure of failures) logError("a part of the spans could not be read", { ...failure });
+  for (const failure of failures) {
+    // A limit that does its work is no fault.
+    if (failure.kind !== "too_large") logError("a part of the spans could not be read", { ...failure });
+  }
   if (failures.length === 0) return undefined;
   const named = failures
     .slice(0, MAX_NAMED)
