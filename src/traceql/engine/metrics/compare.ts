@@ -11,7 +11,7 @@ import type { MetricSeries } from "./series.ts";
 const SIDES = ["baseline", "selection"] as const;
 
 /** Values of one attribute at most: one with more, such as an id, tells nothing and is not compared. */
-const VALUES_MAX = 10_000;
+const VALUES_MAX = 2_000;
 /** Values of one attribute, times intervals. */
 const CELLS_MAX = 1 << 18;
 
@@ -44,7 +44,11 @@ export class Comparison {
       const interval = intervals[row] ?? NONE;
       if (interval !== NONE) slots[row] = (selected[row] ?? 0) * this.#intervalCount + interval;
     }
-    for (const rows of comparedFields(scan, mask)) this.#count(rows, slots);
+    const isFull = (name: string): boolean => {
+      const known = this.#attributes.get(name);
+      return known !== undefined && known.values === undefined;
+    };
+    for (const rows of comparedFields(scan, mask, isFull)) this.#count(rows, slots);
   }
 
   #count({ codes, values }: ComparedRows, slots: Int32Array): void {

@@ -7,6 +7,7 @@ import { columnsOf, intrinsic } from "../columns/fields.ts";
 import { membersOf, parseValue } from "../columns/json.ts";
 import type { Mask } from "../columns/mask.ts";
 import { toResult } from "../columns/result-value.ts";
+import { spread } from "../columns/pages.ts";
 import { fieldCodes, layerCodes } from "../columns/rows.ts";
 import type { Scan } from "../columns/scan.ts";
 import { isList, type Scalar } from "../columns/value.ts";
@@ -79,17 +80,41 @@ function objectValues(json: Uint8Array, scope: Attribute["scope"]): ComparedValu
   return [...members.values()].flat();
 }
 
-/** One set of attributes after the other, so that codes of one only are in memory. */
-export function* comparedFields(scan: Scan, mask: Mask): Generator<ComparedRows> {
+/** Whether rows have a value of a column at all: code 1. */
+function ofPresence(scan: Scan, column: ColumnName, name: string): ComparedRows {
+  const loaded = scan.column(column);
+  const codes = new Uint32Array(scan.rowCount);
+  for (let index = 0; index < scan.pageCount; index++) {
+    const page = loaded.page(index);
+    const count = page.content.kind === "values" ? page.content.values.count : loaded.dictionary?.count;
+    spread(page, new Uint32Array(count ?? 0).fill(1), codes);
+  }
+  return { codes, values: [[], [{ name, value: { type: "nil" } }]] };
+}
+
+/**
+ * One set of attributes after the other, so that codes of one only are in memory.
+ * @param isFull whether values of an attribute are no longer of interest, only that it is there
+ */
+export function* comparedFields(
+  scan: Scan,
+  mask: Mask,
+  isFull: (name: string) => boolean,
+): Generator<ComparedRows> {
   for (const name of INTRINSICS) {
     const { codes, values } = fieldCodes(scan, intrinsic(name), mask);
     yield ofValues(codes, name, values);
   }
   for (const { key, type } of scan.source.columns) {
+    const name = nameOf("span", key);
+    if (isFull(name)) {
+      yield ofPresence(scan, attributeColumn(key, type), name);
+      continue;
+    }
     const codec = { kind: type === "string" ? "text" : type } as const;
     const layer = { column: scan.column(attributeColumn(key, type)), codec };
     const { codes, values } = layerCodes(scan, layer, undefined, mask);
-    yield ofValues(codes, nameOf("span", key), values);
+    yield ofValues(codes, name, values);
   }
   yield ofObjects(scan, "resource", mask);
   if (scan.source.rest.length > 0) yield ofObjects(scan, "rest", mask);
