@@ -52,7 +52,7 @@ export class Comparison {
   }
 
   #count({ codes, values }: ComparedRows, slots: Int32Array): void {
-    const { starts, sorted } = sortByCode(codes, values.length, slots);
+    const { starts, sorted } = sortByCode(codes, values, slots);
     values.forEach((attributes, code) => {
       const own = sorted.subarray(starts[code], starts[code + 1]);
       if (own.length === 0) return;
@@ -143,26 +143,27 @@ export class Comparison {
   }
 }
 
-/** The slots of rows that count, those of one code next to each other. */
+/** The slots of rows that count and have something to count, those of one code next to each other. */
 function sortByCode(
   codes: Uint32Array,
-  codeCount: number,
+  values: ComparedRows["values"],
   slots: Int32Array,
 ): { starts: Uint32Array; sorted: Int32Array } {
-  const starts = new Uint32Array(codeCount + 1);
+  const isEmpty = Uint8Array.from(values, (attributes) => (attributes.length === 0 ? 1 : 0));
+  const starts = new Uint32Array(values.length + 1);
   for (let row = 0; row < slots.length; row++) {
     const code = codes[row] ?? 0;
-    if (slots[row] !== NONE) starts[code + 1] = (starts[code + 1] ?? 0) + 1;
+    if (isEmpty[code] === 0 && slots[row] !== NONE) starts[code + 1] = (starts[code + 1] ?? 0) + 1;
   }
-  for (let code = 0; code < codeCount; code++) {
+  for (let code = 0; code < values.length; code++) {
     starts[code + 1] = (starts[code + 1] ?? 0) + (starts[code] ?? 0);
   }
   const next = starts.slice();
-  const sorted = new Int32Array(starts[codeCount] ?? 0);
+  const sorted = new Int32Array(starts[values.length] ?? 0);
   for (let row = 0; row < slots.length; row++) {
-    const slot = slots[row] ?? NONE;
-    if (slot === NONE) continue;
     const code = codes[row] ?? 0;
+    const slot = slots[row] ?? NONE;
+    if (isEmpty[code] === 1 || slot === NONE) continue;
     const at = next[code] ?? 0;
     next[code] = at + 1;
     sorted[at] = slot;
