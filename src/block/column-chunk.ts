@@ -27,6 +27,9 @@ function corrupt(what: string): AppError {
   return new AppError("corrupt", `column: ${what}`);
 }
 
+/**
+ * A chunk may be kept and used again: what was checked of it is not checked again, and its dictionary stays decoded.
+ */
 export class ColumnChunk {
   readonly schema: ColumnSchema;
   /** Rows of all pages. */
@@ -37,6 +40,8 @@ export class ColumnChunk {
   readonly #pages: StoredPage[] = [];
   readonly #dictionaryPage: Pick<StoredPage, "header" | "bodyAt"> | undefined;
   #dictionary: Values | undefined;
+  /** 1 for each page that was decoded without a fault. */
+  readonly #isSound: Uint8Array;
 
   /**
    * Reads the headers of the pages.
@@ -62,11 +67,18 @@ export class ColumnChunk {
       firstRow += header.valueCount;
     }
     this.rowCount = firstRow;
+    this.#isSound = new Uint8Array(this.#pages.length);
     const firstPlain = this.#pages.findIndex(({ header }) => header.encoding === ENCODING.plain);
     this.codedPageCount = firstPlain < 0 ? this.#pages.length : firstPlain;
     if (this.#pages.slice(this.codedPageCount).some(({ header }) => header.encoding !== ENCODING.plain)) {
       throw corrupt("a page of codes behind one of values");
     }
+  }
+
+  /** Bytes that it takes when its dictionary is decoded. */
+  get memoryBytes(): number {
+    const { header } = this.#dictionaryPage ?? {};
+    return this.#bytes.length + (header === undefined ? 0 : header.rawLength + 8 * header.valueCount);
   }
 
   get pageCount(): number {
@@ -88,22 +100,24 @@ export class ColumnChunk {
   }
 
   /**
-   * Checks and decodes page `index`, anew each time.
+   * Decodes page `index`, anew each time, and checks it the first time.
    * @throws AppError `corrupt`, also when there is no such page
    */
   page(index: number): ColumnPage {
     const page = this.#pages[index];
     if (page === undefined) throw corrupt(`no page ${index}`);
-    const raw = this.#inflate(page);
+    const isSound = this.#isSound[index] === 1;
+    const raw = this.#inflate(page, isSound);
     const rowCount = page.header.valueCount;
     const levels: Levels = this.schema.optional
       ? decodeLevels(raw, rowCount)
       : { present: undefined, valueCount: rowCount, end: 0 };
-    const content = this.#content(page.header, raw.subarray(levels.end), levels.valueCount);
+    const content = this.#content(page.header, raw.subarray(levels.end), levels.valueCount, isSound);
+    this.#isSound[index] = 1;
     return { firstRow: page.firstRow, rowCount, present: levels.present, content };
   }
 
-  #content(header: PageHeader, values: Uint8Array, count: number): ColumnPage["content"] {
+  #content(header: PageHeader, values: Uint8Array, count: number, isSound: boolean): ColumnPage["content"] {
     if (header.encoding === ENCODING.plain) {
       return { kind: "values", values: decodePlain(this.schema, values, count) };
     }
@@ -111,11 +125,11 @@ export class ColumnChunk {
     if (header.encoding !== ENCODING.dictionary || dictionary === undefined) {
       throw corrupt(`page of encoding ${header.encoding}`);
     }
-    return { kind: "codes", codes: decodeCodes(values, 0, count, dictionary.count) };
+    return { kind: "codes", codes: decodeCodes(values, 0, count, isSound ? Infinity : dictionary.count) };
   }
 
-  #inflate({ header, bodyAt }: Pick<StoredPage, "header" | "bodyAt">): Uint8Array {
+  #inflate({ header, bodyAt }: Pick<StoredPage, "header" | "bodyAt">, isSound = false): Uint8Array {
     const body = this.#bytes.subarray(bodyAt, bodyAt + header.length);
-    return decodePageBody(header, body, this.schema.compression);
+    return decodePageBody(header, body, this.schema.compression, isSound);
   }
 }

@@ -95,10 +95,19 @@ export interface Levels {
 }
 
 function countBits(bits: Uint8Array, rowCount: number): number {
+  const whole = rowCount >>> 3;
   let count = 0;
-  for (let row = 0; row < rowCount; row++) count += ((bits[row >>> 3] ?? 0) >>> (row & 7)) & 1;
-  return count;
+  for (let i = 0; i < whole; i++) count += ONES[bits[i] ?? 0] ?? 0;
+  const behind = (bits[whole] ?? 0) & ((1 << (rowCount & 7)) - 1);
+  return count + (ONES[behind] ?? 0);
 }
+
+/** Bits that are set in a byte. */
+const ONES = Uint8Array.from({ length: 256 }, (_, byte) => {
+  let count = 0;
+  for (let bits = byte; bits > 0; bits &= bits - 1) count++;
+  return count;
+});
 
 /** Reads what `appendLevels` wrote at the start of `page`. @throws AppError `corrupt` */
 export function decodeLevels(page: Uint8Array, rowCount: number): Levels {
@@ -122,6 +131,7 @@ export type Codes = Uint8Array | Uint16Array | Uint32Array;
 
 /**
  * Reads `count` codes at `offset`; views of `page` where their alignment allows it.
+ * @param entryCount Infinity: they were checked before
  * @throws AppError `corrupt`, also when a code is not below `entryCount`
  */
 export function decodeCodes(page: Uint8Array, offset: number, count: number, entryCount: number): Codes {
@@ -133,6 +143,7 @@ export function decodeCodes(page: Uint8Array, offset: number, count: number, ent
     throw corrupt("codes of another length");
   }
   const codes = viewCodes(page, at, count, width);
+  if (entryCount === Infinity) return codes;
   let greatest = 0;
   for (let i = 0; i < count; i++) {
     const code = codes[i] ?? 0;

@@ -108,12 +108,18 @@ export function decodePageHeader(bytes: Uint8Array, offset: number): { header: P
 /**
  * Checks and inflates the body of a page. What is allocated is bounded by the header's claim and by what the checked
  * bytes really inflate to, whichever is less.
+ * @param isChecked whether the checksum was compared before
  * @returns an array of exactly `header.rawLength` bytes (`body` itself when it is not compressed)
  * @throws AppError `corrupt`
  */
-export function decodePageBody(header: PageHeader, body: Uint8Array, compression: Compression): Uint8Array {
+export function decodePageBody(
+  header: PageHeader,
+  body: Uint8Array,
+  compression: Compression,
+  isChecked = false,
+): Uint8Array {
   if (body.length !== header.length) throw new AppError("corrupt", "page: cut short");
-  if (crc32(body) !== header.crc) throw new AppError("corrupt", "page: wrong checksum");
+  if (!isChecked && crc32(body) !== header.crc) throw new AppError("corrupt", "page: wrong checksum");
   const raw = compression === "none" ? body : inflate(body, header.rawLength);
   if (raw.length !== header.rawLength) {
     throw new AppError("corrupt", `page: ${raw.length} bytes instead of ${header.rawLength}`);
@@ -125,7 +131,7 @@ export function decodePageBody(header: PageHeader, body: Uint8Array, compression
 export function inflate(body: Uint8Array, maxBytes: number): Uint8Array {
   try {
     // At least 1: the runtime takes no limit of 0.
-    return decompress("zstd", body, Math.max(1, maxBytes));
+    return decompress("zstd", body, Math.max(1, maxBytes), maxBytes);
   } catch (error) {
     if (!isAppError(error)) throw error;
     throw new AppError("corrupt", `block: ${error.message}`, { cause: error });

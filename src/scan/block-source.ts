@@ -57,8 +57,8 @@ export interface ChunkReader {
 
 /** What stays from query to query. */
 export interface ScanCaches {
-  /** Column chunks as they are in the file; undefined: there is no need. */
-  readonly chunks: LruCache<Uint8Array> | undefined;
+  /** Column chunks as they are in the file, dictionaries maybe decoded; undefined: there is no need. */
+  readonly chunks: LruCache<ColumnChunk> | undefined;
   readonly traces: LruCache<TraceTable>;
 }
 
@@ -80,7 +80,7 @@ export interface ScannedBlock {
 
 interface Wanted {
   readonly columns: readonly FileColumn[];
-  readonly resolve: (chunks: Uint8Array[]) => void;
+  readonly resolve: (chunks: readonly ColumnChunk[]) => void;
   readonly reject: (reason: unknown) => void;
 }
 
@@ -101,7 +101,7 @@ export class BlockSource implements SpanSource {
   #wanted: Wanted[] = [];
   #expected: readonly ReadonlySet<FileColumn>[] = [];
   /** Read along, not yet asked for. */
-  readonly #held = new Map<FileColumn, Uint8Array>();
+  readonly #held = new Map<FileColumn, ColumnChunk>();
   readonly #inspected = new Set<FileColumn>();
   #readCount = 0;
 
@@ -135,7 +135,7 @@ export class BlockSource implements SpanSource {
 
   /** Gives up what was read along. */
   release(): void {
-    for (const { length } of this.#held.values()) this.#reader.io.heldBytes -= length;
+    for (const { chunk } of this.#held.keys()) this.#reader.io.heldBytes -= chunk.byteLength;
     this.#held.clear();
   }
 
@@ -150,9 +150,7 @@ export class BlockSource implements SpanSource {
 
   /** Columns that are asked for in the same turn share reads. */
   async load(names: readonly ColumnName[]): Promise<readonly Column[]> {
-    const columns = names.map((name) => this.#fileColumn(this.#fileName(name)));
-    const chunks = await this.#fetch(columns);
-    return columns.map((column, i) => this.#decode(column, chunks[i]));
+    return this.#fetch(names.map((name) => this.#fileColumn(this.#fileName(name))));
   }
 
   #expectedColumn(name: ExpectedColumn): FileColumn[] {
@@ -207,8 +205,7 @@ export class BlockSource implements SpanSource {
     return column;
   }
 
-  #decode({ schema }: FileColumn, bytes: Uint8Array | undefined): ColumnChunk {
-    if (bytes === undefined) throw this.#corrupt(`column ${schema.name} was not read`);
+  #chunkOf({ schema }: FileColumn, bytes: Uint8Array): ColumnChunk {
     const chunk = new ColumnChunk(schema, bytes);
     const isSplitAlike =
       chunk.rowCount === this.rowCount &&
@@ -221,8 +218,8 @@ export class BlockSource implements SpanSource {
   }
 
   async #readTraces(column: FileColumn): Promise<TraceTable> {
-    const [bytes] = await this.#fetch([column]);
-    const chunk = this.#decode(column, bytes);
+    const [chunk] = await this.#fetch([column]);
+    if (chunk === undefined) throw this.#corrupt("no trace ids");
     const { dictionary } = chunk;
     if (
       dictionary?.kind !== "fixed" ||
@@ -257,8 +254,8 @@ export class BlockSource implements SpanSource {
   }
 
   /** The bytes of the columns' chunks: from the cache, otherwise with what else is asked for in this turn. */
-  #fetch(columns: readonly FileColumn[]): Promise<Uint8Array[]> {
-    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array[]>();
+  #fetch(columns: readonly FileColumn[]): Promise<readonly ColumnChunk[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly ColumnChunk[]>();
     this.#wanted.push({ columns, resolve, reject });
     if (this.#wanted.length === 1) queueMicrotask(() => void this.#fetchWanted());
     return promise;
@@ -271,15 +268,15 @@ export class BlockSource implements SpanSource {
       const chunks = await this.#read(new Set(wanted.flatMap(({ columns }) => columns)));
       for (const { columns, resolve } of wanted) {
         for (const column of columns) this.#inspect(column);
-        resolve(columns.map((column) => chunks.get(column) ?? new Uint8Array(0)));
+        resolve(columns.flatMap((column) => chunks.get(column) ?? []));
       }
     } catch (error) {
       for (const { reject } of wanted) reject(error);
     }
   }
 
-  async #read(columns: ReadonlySet<FileColumn>): Promise<Map<FileColumn, Uint8Array>> {
-    const chunks = new Map<FileColumn, Uint8Array>();
+  async #read(columns: ReadonlySet<FileColumn>): Promise<Map<FileColumn, ColumnChunk>> {
+    const chunks = new Map<FileColumn, ColumnChunk>();
     const missing = new Set<FileColumn>();
     for (const column of columns) {
       const known = this.#take(column);
@@ -294,20 +291,20 @@ export class BlockSource implements SpanSource {
     return chunks;
   }
 
-  #take(column: FileColumn): Uint8Array | undefined {
+  #take(column: FileColumn): ColumnChunk | undefined {
     const held = this.#held.get(column);
     if (held === undefined) return this.#cached(column);
     this.#held.delete(column);
-    this.#reader.io.heldBytes -= held.length;
+    this.#reader.io.heldBytes -= column.chunk.byteLength;
     return held;
   }
 
-  #hold(column: FileColumn, chunk: Uint8Array): void {
+  #hold(column: FileColumn, chunk: ColumnChunk): void {
     this.#held.set(column, chunk);
-    this.#reader.io.heldBytes += chunk.length;
+    this.#reader.io.heldBytes += column.chunk.byteLength;
   }
 
-  #cached(column: FileColumn): Uint8Array | undefined {
+  #cached(column: FileColumn): ColumnChunk | undefined {
     const { key, caches } = this.#reader;
     return caches.chunks?.get(`${key}@${rangeOf(column).offset}`);
   }
@@ -330,7 +327,7 @@ export class BlockSource implements SpanSource {
   }
 
   /** Requests one after another would take their time twice, and too many of them cost. */
-  async #readMissing(columns: readonly FileColumn[]): Promise<Map<FileColumn, Uint8Array>> {
+  async #readMissing(columns: readonly FileColumn[]): Promise<Map<FileColumn, ColumnChunk>> {
     const reader = this.#reader;
     const missing = columns
       .map((column) => ({ column, range: rangeOf(column) }))
@@ -340,7 +337,7 @@ export class BlockSource implements SpanSource {
       Math.max(1, reader.readsMax - this.#readCount - 1),
     );
     this.#readCount += reads.length;
-    const chunks = new Map<FileColumn, Uint8Array>();
+    const chunks = new Map<FileColumn, ColumnChunk>();
     await Promise.all(
       reads.map(async (read) => {
         const end = read.offset + read.length;
@@ -350,9 +347,10 @@ export class BlockSource implements SpanSource {
           within.map(({ range }) => range),
         );
         within.forEach(({ column, range }, i) => {
-          const chunk = parts[i];
-          if (chunk?.length !== range.length)
+          const bytes = parts[i];
+          if (bytes?.length !== range.length)
             throw this.#corrupt(`column ${column.schema.name} is cut short`);
+          const chunk = this.#chunkOf(column, bytes);
           chunks.set(column, chunk);
           if (column.schema.name === TRACE_ID) return;
           reader.caches.chunks?.set(`${reader.key}@${range.offset}`, chunk);

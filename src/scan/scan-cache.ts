@@ -1,4 +1,5 @@
 // What an isolate keeps from query to query, in bounded memory. All of it can be had again.
+import type { ColumnChunk } from "../block/column-chunk.ts";
 import type { TraceTable } from "../traceql/storage.ts";
 import { LruCache } from "../util/lru-cache.ts";
 import type { ScanCaches } from "./block-source.ts";
@@ -6,7 +7,7 @@ import { LiveCache } from "./live-cache.ts";
 import type { OpenedBlock } from "./open-block.ts";
 
 export interface ScanCacheLimits {
-  /** Bytes of column chunks of blocks. */
+  /** Bytes of column chunks of blocks, with their dictionaries. */
   readonly columnCacheBytes: number;
   /** Bytes of blocks' trace ids. */
   readonly traceCacheBytes: number;
@@ -17,13 +18,13 @@ export interface ScanCacheLimits {
 }
 
 export class ScanCache implements ScanCaches {
-  readonly chunks: LruCache<Uint8Array>;
+  readonly chunks: LruCache<ColumnChunk>;
   readonly traces: LruCache<TraceTable>;
   readonly blocks: LruCache<OpenedBlock>;
   readonly live: LiveCache;
 
   constructor(limits: ScanCacheLimits) {
-    this.chunks = new LruCache(limits.columnCacheBytes, ({ length }) => length);
+    this.chunks = new LruCache(limits.columnCacheBytes, ({ memoryBytes }) => memoryBytes);
     this.traces = new LruCache(limits.traceCacheBytes, tableBytes);
     this.blocks = new LruCache(limits.footerCacheBytes, ({ heapBytes }) => heapBytes);
     this.live = new LiveCache(limits.liveCacheBytes);

@@ -102,7 +102,7 @@ export function openBody(
 ): Uint8Array {
   if (body.length !== head.bodyLength) throw corrupt(`body has ${body.length} of ${head.bodyLength} bytes`);
   if (crc32(body) !== head.bodyCrc) throw corrupt("body does not match its checksum");
-  const raw = decompress(head.codec, body, head.rawLength);
+  const raw = decompress(head.codec, body, head.rawLength, head.rawLength);
   if (raw.length !== head.rawLength)
     throw corrupt(`body inflates to ${raw.length} of ${head.rawLength} bytes`);
   return raw;

@@ -1,5 +1,6 @@
 // A block as a source of spans: the columns are the model's, and few reads bring them.
 import { beforeAll, describe, expect, test } from "vitest";
+import type { ColumnChunk } from "../../../src/block/column-chunk.ts";
 import type { ByteRange } from "../../../src/block/meta.ts";
 import { bytesSource, openBlock } from "../../../src/block/reader.ts";
 import { type BlockSource, blockSources, TRACES } from "../../../src/scan/block-source.ts";
@@ -36,7 +37,7 @@ interface Options {
 
 function makeCaches() {
   return {
-    chunks: new LruCache<Uint8Array>(64 * MIB, ({ length }) => length),
+    chunks: new LruCache<ColumnChunk>(64 * MIB, ({ memoryBytes }) => memoryBytes),
     traces: new LruCache<TraceTable>(64 * MIB, ({ ids }) => ids.length),
   };
 }

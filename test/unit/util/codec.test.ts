@@ -24,6 +24,22 @@ describe("codec", () => {
     expect(() => decompress(codec, bytes, limit - 1)).toThrow(expect.objectContaining({ kind: "too_large" }));
   });
 
+  test.each([0, 100, limit - 1, limit, limit + 1, 1024 * 1024, 2 ** 32])(
+    "what is expected (%i bytes), right or wrong, changes nothing",
+    (expected) => {
+      for (const [codec, bytes] of [
+        ["gzip", gzipSync(text)],
+        ["deflate", deflateRawSync(text)],
+        ["zstd", compressZstd(text, 3)],
+      ] as const) {
+        expect(Buffer.from(decompress(codec, bytes, limit, expected)).equals(Buffer.from(text))).toBe(true);
+        expect(() => decompress(codec, bytes, limit - 1, expected)).toThrow(
+          expect.objectContaining({ kind: "too_large" }),
+        );
+      }
+    },
+  );
+
   test.each(["gzip", "deflate", "zstd"] as const)("%s: cut short or changed is malformed", (codec) => {
     const whole = { gzip: gzipSync, deflate: deflateSync, zstd: checkedZstd }[codec](text);
     const cut = whole.subarray(0, whole.length - 3);

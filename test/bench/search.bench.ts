@@ -1,0 +1,241 @@
+// Queries over the buffer and over blocks of 500,000 spans.
+// Run: node_modules/.bin/node --expose-gc test/bench/search.bench.ts [live|blocks|scan|memory]. Times are process CPU; the
+// first run writes the blocks, which takes minutes.
+import { readFileSync } from "node:fs";
+import { gzipSync, zstdDecompressSync } from "node:zlib";
+import { parquetMetadata, parquetRead } from "hyparquet";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
+import type { ScanDeps } from "../../src/query/query-scan.ts";
+import { runMetrics } from "../../src/query/run-metrics.ts";
+import { runSearch } from "../../src/query/run-search.ts";
+import { runTagNames, runTagValues } from "../../src/query/run-tags.ts";
+import { ScanCache } from "../../src/scan/scan-cache.ts";
+import type { CatalogueBlock } from "../../src/store/catalogue.ts";
+import { rangeIntervals } from "../../src/traceql/engine/metrics/intervals.ts";
+import { parseField, parseQuery } from "../../src/traceql/parse.ts";
+import { compressZstd } from "../../src/util/codec.ts";
+import { frameOf } from "../support/frames.ts";
+import { makeGenerator } from "../support/generator.ts";
+import { ScanWorld } from "../support/scan-world.ts";
+import { benchBlocks, FileStore, pathOf } from "./search-blocks.ts";
+
+const MIB = 1024 * 1024;
+const START_NS = 1_795_392_000_000_000_000n;
+const WINDOW = { startNs: START_NS - 60_000_000_000n, endNs: START_NS + 3_600_000_000_000n };
+
+const QUERIES = {
+  "name equality": `{ name = "POST /api/v1/checkout" }`,
+  "rare attribute": `{ span.app.retry.import_377 = true }`,
+  "status code >= 500": `{ span.http.response.status_code >= 500 }`,
+  "duration > 2s": `{ duration > 2s }`,
+  "regex on url.path": `{ span.url.path =~ ".*/users/1.*" }`,
+  "parent-child": `{ kind = server } > { status = error }`,
+  "rate by service": `{} | rate() by (resource.service.name)`,
+  "quantile by name": `{} | quantile_over_time(duration, .99) by (name)`,
+} as const;
+
+/** The columns that hyparquet reads for the same. */
+const COLUMNS: Readonly<Record<string, readonly string[]>> = {
+  "name equality": ["name"],
+  "rare attribute": ["attributes_rest"],
+  "status code >= 500": ["span.http.response.status_code.int"],
+  "duration > 2s": ["duration_nano"],
+  "regex on url.path": ["span.url.path"],
+  "parent-child": ["parent_row_distance", "kind", "status_code"],
+  "rate by service": ["start_time_unix_nano", "service"],
+};
+
+function line(name: string, text: string): void {
+  console.log(`${name.padEnd(44)} ${text}`);
+}
+
+/** Milliseconds of process CPU. */
+async function cpu(work: () => unknown): Promise<number> {
+  const start = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / 1000;
+}
+
+function median(samples: readonly number[]): number {
+  return samples.toSorted((a, b) => a - b)[samples.length >> 1] ?? 0;
+}
+
+async function run(deps: ScanDeps, text: string): Promise<{ total: number; failures: readonly unknown[] }> {
+  const query = parseQuery(text);
+  if (query.kind === "search") {
+    return runSearch(deps, { query, window: WINDOW, limit: 20, spansPerSpanset: 3 });
+  }
+  const intervals = rangeIntervals(START_NS, START_NS + 1_200_000_000_000n, 10_000_000_000n);
+  const { series, failures } = await runMetrics(deps, {
+    query,
+    intervals,
+    maxSeries: Infinity,
+    exemplars: 100,
+  });
+  return { total: series.length, failures };
+}
+
+/** A shard of nothing but blocks. */
+function depsOf(blocks: readonly CatalogueBlock[], store: FileStore, columnCacheBytes: number): ScanDeps {
+  const scan = { ...DEFAULT_LIMITS.scan, columnCacheBytes };
+  const shard = {
+    snapshot: async () => ({ epochs: [], blocks }),
+    readSegments: async () => ({ kind: "gone" }) as const,
+    noteFailedReads: async () => undefined,
+  };
+  return {
+    limits: { ...DEFAULT_LIMITS, scan },
+    objects: store,
+    tenant: "t",
+    shards: [{ index: 0, shard }],
+    cache: new ScanCache(scan),
+  };
+}
+
+/** How fast the machine is at the moment. */
+async function calibrate(): Promise<void> {
+  const page = makeGenerator({ seed: 2 })
+    .batch(1100)
+    .subarray(0, 512 * 1024);
+  const samples: number[] = [];
+  for (let round = 0; round < 9; round++) {
+    samples.push(await cpu(() => Array.from({ length: 20 }, () => compressZstd(page, 3))));
+  }
+  line(
+    "zstd-3 of 512 KB here (idle core: 660)",
+    `${((20 * page.length) / 1000 / median(samples)).toFixed(0)} MB/s`,
+  );
+}
+
+async function benchLive(): Promise<void> {
+  const world = new ScanWorld(1, { flushBytes: 64 * MIB });
+  const generator = makeGenerator({ seed: 1 });
+  const append = async (): Promise<number> => {
+    const batch = generator.batch(512);
+    await world.shard.append(frameOf(gzipSync(batch), "gzip"));
+    return batch.length;
+  };
+  for (let bytes = 0; bytes < 32 * MIB;) bytes += await append();
+  const query = QUERIES["name equality"];
+  // Code that is not compiled yet.
+  await run(world.deps, query);
+  const first: number[] = [];
+  const after: number[] = [];
+  const withNew: number[] = [];
+  for (let round = 0; round < 7; round++) {
+    world.forgetCache();
+    first.push(await cpu(() => run(world.deps, query)));
+    after.push(await cpu(() => run(world.deps, query)));
+    await append();
+    withNew.push(await cpu(() => run(world.deps, query)));
+  }
+  const { liveSpans } = world.shard.stats();
+  line(`live search, ${liveSpans} spans, first`, `${median(first).toFixed(0)} ms (to reach: 300)`);
+  line("  again", `${median(after).toFixed(1)} ms (40)`);
+  line("  again after a batch of 512 spans", `${median(withNew).toFixed(1)} ms (40)`);
+  const many: number[] = [];
+  for (let i = 0; i < 64; i++) {
+    await append();
+    many.push(await cpu(() => run(world.deps, query)));
+  }
+  line(
+    "  64 batches, a search after each",
+    `median ${median(many).toFixed(1)}, most ${Math.max(...many).toFixed(0)} ms`,
+  );
+}
+
+async function benchBlocksQuery(): Promise<void> {
+  const all = await benchBlocks(10);
+  for (const count of [1, 10]) {
+    const blocks = all.slice(0, count);
+    const spans = blocks.reduce((sum, { spanCount }) => sum + spanCount, 0);
+    for (const [name, text] of Object.entries(QUERIES)) {
+      const store = new FileStore();
+      const deps = depsOf(blocks, store, 256 * MIB);
+      const { total, failures } = await run(deps, text);
+      if (failures.length > 0) throw new Error(JSON.stringify(failures));
+      const { gets, bytes } = store;
+      const samples: number[] = [];
+      for (let round = 0; round < 5; round++) samples.push(await cpu(() => run(deps, text)));
+      line(
+        `${spans / 1e6} M spans: ${name}`,
+        `${median(samples).toFixed(0)} ms, found ${total}; GETs a block ${(gets / count).toFixed(1)} cold, ` +
+          `${((store.gets - gets) / count).toFixed(1)} hot; ${(bytes / MIB).toFixed(0)} MiB`,
+      );
+    }
+    const store = new FileStore();
+    const deps = depsOf(blocks, store, 256 * MIB);
+    const input = { window: WINDOW, limit: 1000, maxBytes: 1_000_000 };
+    await runTagNames(deps, input);
+    const names = await cpu(() => runTagNames(deps, input));
+    const field = parseField("span.url.path");
+    const values = await cpu(() => runTagValues(deps, { ...input, field }));
+    line(`${spans / 1e6} M spans: tag names, tag values`, `${names.toFixed(0)}, ${values.toFixed(0)} ms`);
+  }
+}
+
+async function benchScan(): Promise<void> {
+  const [block] = await benchBlocks(1);
+  if (block === undefined) return;
+  const bytes = readFileSync(pathOf(block.key));
+  const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
+  const metadata = parquetMetadata(file);
+  const compressors = { ZSTD: (page: Uint8Array) => new Uint8Array(zstdDecompressSync(page)) };
+  const deps = depsOf([block], new FileStore(), 256 * MIB);
+  for (const [name, columns] of Object.entries(COLUMNS)) {
+    const text = Object.entries(QUERIES).find(([key]) => key === name)?.[1] ?? "{}";
+    const ours: number[] = [];
+    const theirs: number[] = [];
+    for (let round = 0; round < 9; round++) {
+      const our = await cpu(() => run(deps, text));
+      const their = await cpu(() =>
+        parquetRead({ file, metadata, columns: [...columns], compressors, onChunk: () => undefined }),
+      );
+      // The first two rounds meet code that is not compiled yet.
+      if (round < 2) continue;
+      ours.push(our);
+      theirs.push(their);
+    }
+    const ratio = median(theirs.map((ms, round) => ms / (ours[round] ?? 1)));
+    line(
+      `one block: ${name}`,
+      `${median(ours).toFixed(1)} ms = ${(block.spanCount / 1000 / median(ours)).toFixed(0)} M spans/s; ` +
+        `hyparquet reads ${median(theirs).toFixed(1)} ms, ratio ${ratio.toFixed(1)}`,
+    );
+  }
+}
+
+async function benchMemory(): Promise<void> {
+  const { gc } = globalThis;
+  if (gc === undefined) return line("memory", "skipped: run with --expose-gc");
+  const blocks = await benchBlocks(10);
+  for (const [name, text] of Object.entries(QUERIES)) {
+    const deps = depsOf(blocks, new FileStore(), DEFAULT_LIMITS.scan.columnCacheBytes);
+    const used = (): number => {
+      gc();
+      const { heapUsed, external } = process.memoryUsage();
+      return heapUsed + external;
+    };
+    await run(depsOf(blocks.slice(0, 1), new FileStore(), 0), text);
+    const before = used();
+    let peak = 0;
+    const timer = setInterval(() => (peak = Math.max(peak, used() - before)), 20);
+    const running = run(deps, text);
+    await running;
+    clearInterval(timer);
+    const kept = used() - before;
+    line(
+      `memory over 5 M spans: ${name}`,
+      `peak seen ${(peak / MIB).toFixed(0)} MiB, kept in caches ${(kept / MIB).toFixed(0)} MiB`,
+    );
+  }
+}
+
+const wanted = process.argv.slice(2);
+const benches = { live: benchLive, blocks: benchBlocksQuery, scan: benchScan, memory: benchMemory };
+for (const [name, bench] of Object.entries(benches)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  await calibrate();
+  await bench();
+}
