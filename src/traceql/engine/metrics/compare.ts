@@ -149,25 +149,25 @@ function sortByCode(
   values: ComparedRows["values"],
   slots: Int32Array,
 ): { starts: Uint32Array; sorted: Int32Array } {
-  const isEmpty = Uint8Array.from(values, (attributes) => (attributes.length === 0 ? 1 : 0));
+  const isCounted = Uint8Array.from(values, (attributes) => (attributes.length > 0 ? 1 : 0));
+  const own = slots.map((slot, row) => (isCounted[codes[row] ?? 0] === 1 ? slot : NONE));
   const starts = new Uint32Array(values.length + 1);
-  for (let row = 0; row < slots.length; row++) {
+  for (let row = 0; row < own.length; row++) {
     const code = codes[row] ?? 0;
-    if (isEmpty[code] === 0 && slots[row] !== NONE) starts[code + 1] = (starts[code + 1] ?? 0) + 1;
+    if (own[row] !== NONE) starts[code + 1] = (starts[code + 1] ?? 0) + 1;
   }
   for (let code = 0; code < values.length; code++) {
     starts[code + 1] = (starts[code + 1] ?? 0) + (starts[code] ?? 0);
   }
   const next = starts.slice();
   const sorted = new Int32Array(starts[values.length] ?? 0);
-  for (let row = 0; row < slots.length; row++) {
+  own.forEach((slot, row) => {
+    if (slot === NONE) return;
     const code = codes[row] ?? 0;
-    const slot = slots[row] ?? NONE;
-    if (isEmpty[code] === 1 || slot === NONE) continue;
     const at = next[code] ?? 0;
     next[code] = at + 1;
     sorted[at] = slot;
-  }
+  });
   return { starts, sorted };
 }
 

@@ -1,0 +1,185 @@
+import { describe, expect, test } from "vitest";
+import { compileMetrics } from "../../../../src/traceql/engine/metrics/plan.ts";
+import { metrics, MetricsState, rangeIntervals } from "../../../../src/traceql/engine/metrics.ts";
+import { search, type SearchOptions } from "../../../../src/traceql/engine/search.ts";
+import { parseQuery } from "../../../../src/traceql/parse.ts";
+import type { MetricsResult, SearchCursor, SearchResult } from "../../../../src/traceql/results.ts";
+import type { ColumnName, SpanSource } from "../../../../src/traceql/storage.ts";
+import { plainSource } from "../../../support/plain-source.ts";
+import { randomSpans, SPANS_START } from "../../../support/random-spans.ts";
+import { splitSources } from "../../../support/split-sources.ts";
+
+const SECOND = 1_000_000_000n;
+const ALL: SearchOptions = {
+  limit: 20,
+  spansPerSpanset: 3,
+  startNs: SPANS_START,
+  endNs: SPANS_START + 100n * SECOND,
+};
+
+async function find(
+  sources: readonly SpanSource[],
+  text: string,
+  options: SearchOptions = ALL,
+): Promise<SearchResult> {
+  const query = parseQuery(text);
+  if (query.kind !== "search") throw new Error("no search");
+  return search(sources, query, options);
+}
+
+const INTERVALS = rangeIntervals(SPANS_START, SPANS_START + 60n * SECOND, 10n * SECOND);
+const METRICS = { intervals: INTERVALS, maxSeries: Infinity, exemplars: 100 };
+
+async function measure(sources: readonly SpanSource[], text: string): Promise<MetricsResult> {
+  const query = parseQuery(text);
+  if (query.kind !== "metrics") throw new Error("no metrics");
+  return metrics(sources, query, METRICS);
+}
+
+/** The source, and the columns that were asked of it. */
+function counted(source: SpanSource): { source: SpanSource; loads: (readonly ColumnName[])[] } {
+  const loads: (readonly ColumnName[])[] = [];
+  const load: SpanSource["load"] = (names, rows) => {
+    loads.push(names);
+    return source.load(names, rows);
+  };
+  return { source: { ...source, load }, loads };
+}
+
+const SPANS = randomSpans(7, 60);
+
+describe("search: bounds", () => {
+  test("pages neither repeat nor skip", async () => {
+    const sources = splitSources(SPANS, 3);
+    const { traces: all } = await find(sources, "{ status = error }");
+    const ids: string[] = [];
+    let cursor: SearchCursor | undefined;
+    do {
+      const page = await find(sources, "{ status = error }", { ...ALL, limit: 2, ...(cursor && { cursor }) });
+      ids.push(...page.traces.map(({ traceId }) => traceId));
+      ({ cursor } = page);
+    } while (cursor !== undefined);
+    expect(ids.length).toBeGreaterThan(3);
+    expect(ids).toEqual(all.map(({ traceId }) => traceId));
+  });
+
+  test("nothing is read of a source that cannot match", async () => {
+    for (const text of [
+      '{ span.missing = "x" }',
+      "{ duration > 1h }",
+      "{ false }",
+      "{} >> { span.missing != nil }",
+    ]) {
+      const { source, loads } = counted(plainSource(SPANS));
+      expect(await find([source], text)).toMatchObject({ total: 0, inspectedSpans: 0 });
+      expect(loads).toEqual([]);
+    }
+  });
+
+  test("one load to find, one to show", async () => {
+    const { source, loads } = counted(plainSource(SPANS, { pageRows: 8 }));
+    await find([source], '{ name = "GET" && span.x != nil } | select(span.y)');
+    expect(loads).toHaveLength(2);
+    expect(loads[0]).not.toContain("duration");
+    expect(loads[0]).not.toContain("spanId");
+  });
+
+  test("a value that no dictionary has: no page is decoded", async () => {
+    const source = plainSource(SPANS, { pageRows: 8 });
+    const noPages: SpanSource = {
+      ...source,
+      load: async (names) =>
+        (await source.load(names)).map(({ dictionary, codedPageCount }) => ({
+          dictionary,
+          codedPageCount,
+          page: () => {
+            throw new Error("a page was decoded");
+          },
+        })),
+    };
+    expect((await find([noPages], '{ name = "nobody" && duration > 1ms }')).total).toBe(0);
+  });
+
+  test("a client that has gone ends the search", async () => {
+    const signal = AbortSignal.abort();
+    await expect(find([plainSource(SPANS)], "{}", { ...ALL, signal })).rejects.toThrow("aborted");
+  });
+});
+
+describe("search: errors", () => {
+  test("division by zero", async () => {
+    await expect(find([plainSource(SPANS)], "{ duration / span:childCount > 1 }")).rejects.toMatchObject({
+      kind: "invalid_argument",
+      message: "division by zero",
+    });
+    await expect(
+      find([plainSource(SPANS)], "{ span:childCount != 0 && duration / span:childCount > 1 }"),
+    ).resolves.toBeDefined();
+  });
+
+  test.each(["{} | by(name) | {} >> {}", "({} | by(name)) > {}"])("%s", async (text) => {
+    await expect(find([plainSource(SPANS)], text)).rejects.toMatchObject({ kind: "invalid_argument" });
+  });
+});
+
+describe("metrics: parts and exemplars", () => {
+  const QUERIES = [
+    "{} | rate() by(name)",
+    "{ status = error } | quantile_over_time(duration, .5, .9) by(resource.service.name)",
+    "{} | sum_over_time(span.y)",
+    "{} | compare({ status = error })",
+    "({} | rate()) / ({} | count_over_time() by(kind))",
+  ];
+
+  test.each(QUERIES)("parts that are added in any order: %s", async (text) => {
+    const query = parseQuery(text);
+    if (query.kind !== "metrics") throw new Error("no metrics");
+    const plan = compileMetrics(query);
+    // By trace: parts have no trace in common.
+    const parts = [...Map.groupBy(SPANS, ({ traceId }) => Number(`0x${traceId}`) % 3).values()];
+    const sources = parts.map((spans) => plainSource(spans));
+    const whole = await metrics(sources, query, METRICS);
+    const order = [2, 0, 1];
+    const sum = new MetricsState(plan, METRICS);
+    for (const index of order) {
+      const state = new MetricsState(plan, METRICS);
+      await state.measure(sources[index]!, index);
+      sum.add(structuredClone(state.part()));
+    }
+    expect(await sum.result((origin) => sources[origin])).toEqual(whole);
+  });
+
+  test.each(["{} | rate()", "{ status = error } | max_over_time(duration) by(name)"])(
+    "exemplars do not depend on where spans are: %s",
+    async (text) => {
+      const whole = await measure([plainSource(SPANS)], text);
+      const exemplars = whole.series.flatMap((series) => series.exemplars);
+      expect(exemplars.length).toBeGreaterThan(2);
+      expect(new Set(exemplars.map(({ labels }) => JSON.stringify(labels[0]))).size).toBe(exemplars.length);
+      expect(await measure(splitSources(SPANS, 5), text)).toMatchObject({ series: whole.series });
+    },
+  );
+
+  test("the hint turns exemplars off", async () => {
+    const { series } = await measure([plainSource(SPANS)], "{} | rate() with(exemplars=false)");
+    expect(series.flatMap(({ exemplars }) => exemplars)).toEqual([]);
+  });
+
+  test("too many series: the first in order are left, whatever the order of sources", async () => {
+    const spans = randomSpans(11, 300).map((span, i) =>
+      Object.assign({}, span, { name: `n${String(i).padStart(3, "0")}` }),
+    );
+    const intervals = { firstNs: SPANS_START - 1n, stepNs: SECOND, count: 10_000, rateNs: SECOND };
+    const query = parseQuery("{} | count_over_time() by(name)");
+    if (query.kind !== "metrics") throw new Error("no metrics");
+    const sources = splitSources(spans, 2);
+    const options = { ...METRICS, intervals };
+    const forward = await metrics(sources, query, options);
+    const backward = await metrics(sources.toReversed(), query, options);
+    expect(forward.isTruncated).toBe(true);
+    expect(forward.series.length).toBeLessThan(300);
+    expect(backward.series.map(({ labels, samples }) => ({ labels, samples }))).toEqual(
+      forward.series.map(({ labels, samples }) => ({ labels, samples })),
+    );
+  });
+});
