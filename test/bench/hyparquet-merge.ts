@@ -47,8 +47,8 @@ async function readInto(
     },
     onChunk: ({ columnName, columnData, rowStart }) => {
       const data = columns.get(columnName)?.data;
-      for (let i = 0; data !== undefined && i < columnData.length; i++)
-        data[rowsBefore + rowStart + i] = columnData[i];
+      if (data === undefined) return;
+      for (let i = 0; i < columnData.length; i++) data[rowsBefore + rowStart + i] = columnData[i];
     },
   });
   return Number(metadata.num_rows);

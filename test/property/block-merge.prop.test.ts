@@ -77,10 +77,11 @@ test("the rows are those of one block over all spans", async () => {
       // Which attribute has a column may differ: that is decided by counts before duplicates are known.
       const { columns } = await (await openBlock(bytesSource(actual.file))).attributes();
       const other = await (await openBlock(bytesSource(expected.file))).attributes();
-      const isSamePlan =
+      fc.pre(
         JSON.stringify(columns.map(({ name }) => name)) ===
-        JSON.stringify(other.columns.map(({ name }) => name));
-      if (isSamePlan) expect(await hyparquetRows(actual.file)).toEqual(await hyparquetRows(expected.file));
+          JSON.stringify(other.columns.map(({ name }) => name)),
+      );
+      expect(await hyparquetRows(actual.file)).toEqual(await hyparquetRows(expected.file));
       const { byteLength: _a, replaces, ...facts } = actual.written.meta;
       const { byteLength: _b, replaces: _c, ...expectedFacts } = expected.written.meta;
       expect(facts).toEqual(expectedFacts);
@@ -127,7 +128,8 @@ describe("a merge of usual spans", () => {
     expect(written.meta.spanCount).toBe(20_000);
     expect((await openBlock(bytesSource(file))).rowGroups).toHaveLength(3);
     // Codes of resources and their order are the file's own: only spans differ.
-    const strip = (rows: Record<string, unknown>[]): unknown[] => rows.map(({ otlp_span: _, ...row }) => row);
+    const strip = (rows: Record<string, unknown>[]): unknown[] =>
+      rows.map((row) => ({ ...row, otlp_span: null }));
     expect(strip(await hyparquetRows(file))).toEqual(strip(await hyparquetRows(expected.file)));
   });
 
