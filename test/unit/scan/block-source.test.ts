@@ -1,6 +1,7 @@
-// A block as a source of spans: the columns are the model's, and few reads bring them.
+// A block, and live spans, as a source of spans: the columns are the model's, and few reads bring them.
 import { beforeAll, describe, expect, test } from "vitest";
 import type { ColumnChunk } from "../../../src/block/column-chunk.ts";
+import { writeColumns } from "../../../src/block/block-writer.ts";
 import type { ByteRange } from "../../../src/block/meta.ts";
 import { bytesSource, openBlock } from "../../../src/block/reader.ts";
 import { type BlockSource, blockSources, TRACES } from "../../../src/scan/block-source.ts";
@@ -13,11 +14,8 @@ import { makeGenerator } from "../../support/generator.ts";
 const generator = makeGenerator({ seed: 7 });
 const messages = Array.from({ length: 90 }, () => generator.batch(1000));
 const rows: ModelRow[] = modelRows(messages);
+/** What the open source is over: a block as in the bucket, or the columns of live spans. */
 let file: Uint8Array;
-
-beforeAll(async () => {
-  ({ file } = await buildBlock(messages));
-});
 
 interface Opened {
   readonly source: BlockSource;
@@ -95,7 +93,16 @@ function valueAt(values: Values | undefined, index: number): Uint8Array | undefi
 const text = (bytes: Uint8Array | undefined): string | undefined =>
   bytes === undefined ? undefined : new TextDecoder().decode(bytes);
 
-describe("a block's row group", () => {
+const FILES: Readonly<Record<string, () => Promise<Uint8Array>>> = {
+  "a block's row group": async () => (await buildBlock(messages)).file,
+  "live spans as columns": () => writeColumns(messages),
+};
+
+describe.each(Object.keys(FILES))("%s", (kind) => {
+  beforeAll(async () => {
+    file = (await FILES[kind]?.()) ?? new Uint8Array(0);
+  });
+
   test("has the traces of the model", async () => {
     const { source, reads } = await open();
     const { ids, firstRows } = await source.traces();
