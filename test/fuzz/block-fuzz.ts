@@ -478,7 +478,7 @@ export class BlockFuzz {
     const { header, bodyAt } = decodePageHeader(bytes, 0);
     const raw = decodePageBody(header, bytes.subarray(bodyAt, bodyAt + header.length), schema.compression);
     const { kind, encoding } = header;
-    const page = encodePage({
+    const forged = encodePage({
       kind,
       raw: random.chance(0.8) ? lie(raw, random, [0]) : raw,
       valueCount: random.chance(0.8) ? header.valueCount : oddNumber(random, header.valueCount) | 0,
@@ -487,7 +487,7 @@ export class BlockFuzz {
       zstdLevel: 1,
     });
     const rest = bytes.subarray(bodyAt + header.length);
-    const column = Buffer.concat([page.header, page.body, rest]);
+    const column = Buffer.concat([forged.header, forged.body, rest]);
     return outcome(async () => {
       const { pages } = decodeColumn(schema, column, rowCount);
       must(pages.reduce((sum, page) => sum + page.rowCount, 0) === rowCount, "rows add up");
