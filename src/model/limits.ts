@@ -44,6 +44,11 @@ export interface Limits {
   readonly maxLiveReplyBytes: number;
   /** Inflated bytes of a trace by id: more is 422 (v1) or PARTIAL (v2). */
   readonly maxTraceBytes: number;
+  /**
+   * Inflated bytes of a trace that is filtered, compared or told to a language model: it is in memory at once, several
+   * times over. More is PARTIAL.
+   */
+  readonly maxOpenedTraceBytes: number;
   /** Compressed bytes that one trace lookup may hold while it puts the parts together. */
   readonly maxTraceSpoolBytes: number;
   /** Milliseconds that spans are kept after they ended, unless the tenant has a setting of its own. */
@@ -122,6 +127,7 @@ export const DEFAULT_LIMITS: Limits = {
   // They inflate and filter in about 12 ms, and the reply stays far below the 32 MiB of one call.
   maxLiveReplyBytes: 8 * MIB,
   maxTraceBytes: 128 * MIB,
+  maxOpenedTraceBytes: 12 * MIB,
   maxTraceSpoolBytes: 40 * MIB,
   blockRetentionMs: 14 * 86_400_000,
   objectGraceMs: 15 * 60_000,

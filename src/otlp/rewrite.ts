@@ -6,7 +6,8 @@ import { readSpanIds, type SpanIds } from "./spans.ts";
 import { LENGTH, RESOURCE_SPANS, SCOPE_SPANS, TRACES_DATA, WireReader, tagOf } from "./wire.ts";
 import { varintLength } from "./wire-writer.ts";
 
-type Keep = (start: number, end: number) => boolean;
+/** Whether the span whose body is [start, end) stays. */
+export type Keep = (start: number, end: number) => boolean;
 
 /** Tag of the children by level: TracesData, ResourceSpans, ScopeSpans. */
 const CHILD_TAGS: readonly number[] = [
@@ -155,5 +156,16 @@ export function filterTrace(bytes: Uint8Array, traceId: Uint8Array): Uint8Array<
     for (let i = 0; i < TRACE_ID_BYTES; i++) if (bytes[ids.traceIdAt + i] !== traceId[i]) return false;
     return true;
   };
+  return new Rewriter(bytes, keep).run();
+}
+
+/**
+ * TracesData with only the spans that `keep` wants, each with its resource, scope and schema URLs, in their order;
+ * undefined when there are none.
+ * @param bytes TracesData that `walkBatch` accepts
+ * @param keep is asked once for each span, in their order
+ * @returns an array that owns its buffer
+ */
+export function keepSpans(bytes: Uint8Array, keep: Keep): Uint8Array<ArrayBuffer> | undefined {
   return new Rewriter(bytes, keep).run();
 }

@@ -55,6 +55,8 @@ export interface FoundTrace {
   readonly inspectedBytes: number;
   /** What could not be read: when there is any, the trace may be incomplete. */
   readonly failures: readonly SourceFailure[];
+  /** True when spans were left out because a filter does not want them. */
+  readonly isFiltered?: boolean;
 }
 
 interface Answer extends QueriedShard {

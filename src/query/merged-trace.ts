@@ -67,6 +67,11 @@ export class MergedTrace {
     return this.#parts.isSmall;
   }
 
+  /** The same trace, known to be a part of one that was too large; undefined: of one that was not. */
+  exceeding(exceededBytes: number | undefined): MergedTrace {
+    return new MergedTrace({ ...this.#parts, exceededBytes: exceededBytes ?? this.#parts.exceededBytes });
+  }
+
   get fresh(): FreshIds | undefined {
     return this.#parts.fresh;
   }

@@ -37,6 +37,9 @@ export function partialMessage(found: FoundTrace): string {
   if (exceededBytes !== undefined) {
     messages.push(`Trace exceeds maximum size of ${exceededBytes} bytes, a partial trace is returned`);
   }
+  if (found.isFiltered === true) {
+    messages.push("Trace filtered, only a subset of spans matching the filter is returned");
+  }
   const failed = failureText(found);
   if (failed !== undefined) messages.push(failed);
   return messages.join("; ");

@@ -7,6 +7,7 @@ import type {
   Status_StatusCode,
 } from "../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
 import { type SpanInit, tracesData } from "./query-fakes.ts";
+import type { TraceShardRpc } from "../../src/store/rpc.ts";
 import { oneShard } from "./fake-shard.ts";
 import { ScanWorld } from "./scan-world.ts";
 import { START_MS } from "./shard-world.ts";
@@ -80,14 +81,15 @@ export async function queryApp(
     await world.tick();
   }
   if (live.length > 0) await world.appendBatch(spansData(live));
+  const findTrace: TraceShardRpc["findTrace"] = async (traceId, range) =>
+    world.shard.findTrace(traceId, range);
   const app = createApp({
     limits: { ...DEFAULT_LIMITS, scan: { ...DEFAULT_LIMITS.scan, ...scan } },
     clock: { now: () => START_MS + 60_000 },
     objects: world.objects,
     shards: {
-      ...oneShard({
-        findTrace: async (traceId, range) => world.shard.findTrace(traceId, range),
-      }),
+      ...oneShard({}),
+      forReading: async () => [{ index: 0, shard: { ...world.scanned.shard, findTrace } }],
       forScanning: async () => [world.scanned],
     },
   });

@@ -1,22 +1,21 @@
 // Trace by id, Tempo's versions 1 and 2.
 import { type Context, Hono } from "hono";
 import { parseTraceId, SINGLE_TENANT } from "../../model/ids.ts";
-import { findTrace, type FoundTrace } from "../../query/find-trace.ts";
+import { filterTrace } from "../../query/filter-trace.ts";
+import { findTrace, type FoundTrace, type TraceQuery } from "../../query/find-trace.ts";
 import { failureText, traceBody } from "../../query/trace-body.ts";
-import { AppError } from "../../util/errors.ts";
 import { traceHash } from "../../util/hash.ts";
 import { logError } from "../../util/log.ts";
+import { type Encoding, encodingOf, llmAnswer } from "../answers/answer.ts";
+import { llmTrace } from "../answers/llm-trace.ts";
+import { traceJson } from "../answers/trace-json.ts";
 import { compressible } from "../compress.ts";
 import type { AppDeps } from "../deps.ts";
+import { readTraceFilter } from "../params/trace-filter.ts";
 import { streamChunks } from "../stream-chunks.ts";
 import { readTraceParams } from "../trace-params.ts";
 
 type Version = 1 | 2;
-
-// Tempo looks for these in Accept in this order, as substrings, whatever their weights; otherwise it is JSON.
-function encodingOf(accept: string | null): "json" | "protobuf" {
-  return accept?.includes("application/protobuf") === true ? "protobuf" : "json";
-}
 
 /** `/api/traces/{id}` and `/api/v2/traces/{id}`, by any method as in Tempo. Errors are thrown as AppErrors. */
 export function traceRoutes(deps: AppDeps): Hono {
@@ -31,25 +30,49 @@ async function traceById(c: Context, deps: AppDeps, id: string, version: Version
   const traceId = parseTraceId(id);
   const params = new URL(request.url).searchParams;
   const query = { traceId, ...readTraceParams(params) };
-  if (version === 2 && (params.get("q") ?? "") !== "") {
-    throw new AppError(
-      "invalid_argument",
-      "filtering the spans of a trace by TraceQL (q) is not available yet",
-    );
-  }
-  const shards = await deps.shards.forReading(SINGLE_TENANT, traceHash(traceId));
-  const found = await findTrace(
-    { limits: deps.limits, objects: deps.objects, shards },
-    query,
-    request.signal,
-  );
-  for (const failure of found.failures) logError("part of a trace could not be read", { ...failure });
+  // Version 1 knows neither.
+  const filter = version === 2 ? readTraceFilter(params) : undefined;
+  const accepted = encodingOf(request);
+  const encoding = version === 1 && accepted === "llm" ? "json" : accepted;
+  const whole = await lookUp(deps, query, {
+    signal: request.signal,
+    isOpened: filter !== undefined || encoding === "llm",
+  });
+  const found = filter === undefined ? whole : await filterTrace(whole, filter, deps.limits);
   const sources = { "rubato-sources": `live=${found.liveSpans}, blocks=${found.blocks}` };
   const refused = version === 1 ? refusal(found, sources) : undefined;
-  if (refused !== undefined) return refused;
-  const encoding = encodingOf(request.headers.get("accept"));
-  const format = { version, encoding, maxValueDepth: deps.limits.maxValueDepth };
-  const body = traceBody(found, format, streamChunks);
+  return (
+    refused ??
+    answer(request, found, { version, encoding, maxValueDepth: deps.limits.maxValueDepth, sources })
+  );
+}
+
+/** What of the trace is to be had. What failed is logged. @param isOpened whether all of it will be in memory at once */
+async function lookUp(
+  { limits, objects, shards: directory }: AppDeps,
+  query: TraceQuery,
+  { signal, isOpened }: { readonly signal: AbortSignal; readonly isOpened: boolean },
+): Promise<FoundTrace> {
+  const shards = await directory.forReading(SINGLE_TENANT, traceHash(query.traceId));
+  const maxTraceBytes = isOpened
+    ? Math.min(limits.maxTraceBytes, limits.maxOpenedTraceBytes)
+    : limits.maxTraceBytes;
+  const found = await findTrace({ limits: { ...limits, maxTraceBytes }, objects, shards }, query, signal);
+  for (const failure of found.failures) logError("part of a trace could not be read", { ...failure });
+  return found;
+}
+
+interface AnswerFormat {
+  readonly version: Version;
+  readonly encoding: Encoding;
+  readonly maxValueDepth: number;
+  readonly sources: Readonly<Record<string, string>>;
+}
+
+function answer(request: Request, found: FoundTrace, format: AnswerFormat): Response {
+  const { version, encoding, maxValueDepth, sources } = format;
+  if (encoding === "llm") return llmAnswer(request, llmTrace(traceJson(found, maxValueDepth)));
+  const body = traceBody(found, { version, encoding, maxValueDepth }, streamChunks);
   return compressible(request, body, { ...sources, "content-type": `application/${encoding}` });
 }
 

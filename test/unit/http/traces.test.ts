@@ -104,7 +104,6 @@ describe("trace by id: content negotiation", () => {
     ["*/*", "json"],
     ["application/json", "json"],
     ["text/html", "json"],
-    ["application/vnd.grafana.llm", "json"],
     ["application/x-protobuf", "json"],
     ["application/protobuf", "protobuf"],
     ["application/json, application/protobuf;q=0.1", "protobuf"],
@@ -189,13 +188,6 @@ describe("trace by id: bad requests", () => {
     for (const version of ["", "v2/"]) {
       expect((await setUp().get(`/api/${version}traces/${ID}?${query}`)).status).toBe(200);
     }
-  });
-
-  test("q on version 2 is refused with a clear text; version 1 does not know it", async () => {
-    const refused = await setUp().get(`/api/v2/traces/${ID}?q=%7B%7D`);
-    expect(refused.status).toBe(400);
-    expect(await refused.text()).toMatch(/TraceQL .* not available yet/);
-    expect((await setUp().get(`/api/traces/${ID}?q=%7B%7D`)).status).toBe(200);
   });
 
   test.each([
