@@ -46,7 +46,7 @@ export default defineConfig({
         test: {
           name: "node",
           environment: "node",
-          include: ["test/{unit,simulation,fuzz}/**/*.test.ts", "test/property/**/*.prop.test.ts"],
+          include: ["test/{unit,simulation,fuzz,traceql}/**/*.test.ts", "test/property/**/*.prop.test.ts"],
           testTimeout: 60_000,
         },
       },
