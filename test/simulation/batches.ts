@@ -1,9 +1,7 @@
 // Small batches: a few spans of a few traces, mostly tiny, some too long for one row.
-import type { AppendBatch } from "../../src/store/rpc.ts";
-import { compressZstd } from "../../src/util/codec.ts";
+import { type Codec, compressZstd } from "../../src/util/codec.ts";
 import { toHex } from "../../src/util/hex.ts";
 import { gzipSync } from "node:zlib";
-import { frameOf } from "../support/frames.ts";
 import { encodeProtobuf, type SpanRecord } from "../support/otlp-writer.ts";
 import type { Random } from "../support/random.ts";
 
@@ -14,8 +12,9 @@ export interface SentSpan {
 
 export interface Batch {
   readonly number: number;
-  readonly frame: AppendBatch;
-  /** The frame's TracesData. */
+  /** As it is sent. */
+  readonly body: { readonly codec: Codec; readonly bytes: Uint8Array };
+  /** Its TracesData. */
   readonly raw: Uint8Array;
   readonly spans: readonly SentSpan[];
 }
@@ -47,14 +46,15 @@ export class Batches {
       scopes: [{ name: "sim", version: "1", spans: spans.filter((_, at) => at % services.length === i) }],
     }));
     const raw = encodeProtobuf(groups.filter(({ scopes }) => scopes.some((scope) => scope.spans.length > 0)));
-    const frame = random.pick([
-      () => frameOf(raw),
-      () => frameOf(new Uint8Array(gzipSync(raw)), "gzip"),
-      () => frameOf(compressZstd(raw, 1), "zstd"),
-    ])();
+    const codec = random.pick(["raw", "gzip", "zstd"] as const);
+    const compress = {
+      raw: () => raw,
+      gzip: () => new Uint8Array(gzipSync(raw)),
+      zstd: () => compressZstd(raw, 1),
+    };
     return {
       number: ++this.#count,
-      frame,
+      body: { codec, bytes: compress[codec]() },
       raw,
       spans: spans.map(({ traceId, spanId }) => ({ traceId: toHex(traceId), spanId: toHex(spanId) })),
     };

@@ -9,6 +9,9 @@ export interface Mixture {
   readonly syncFault: number;
   readonly putFault: number;
   readonly getFault: number;
+  readonly listFault: number;
+  readonly deleteFault: number;
+  readonly callFault: number;
   readonly stall: number;
 }
 
@@ -21,6 +24,7 @@ const STEPS: readonly (readonly [string, number])[] = [
   ["lookup", 6],
   ["abort", 0.5],
   ["pass", 8],
+  ["pass long", 0.5],
   ["alarm", 8],
   ["alarm early", 0.5],
   ["alarm doubled", 1],
@@ -33,9 +37,28 @@ const STEPS: readonly (readonly [string, number])[] = [
   ["evict", 2],
   ["outage", 0.3],
   ["rest", 0.2],
+  ["settle", 0.08],
+  ["compact", 10],
+  ["compact doubled", 1],
+  ["compactor crash", 0.7],
+  ["compactor crash at commit", 3],
+  ["compactor evict", 0.5],
+  ["compactor alarm lost", 0.3],
+  ["compactor forks", 0.5],
+  ["tenant alarm", 4],
+  ["tenant crash", 0.5],
+  ["tenant evict", 0.5],
+  ["worker restarts", 0.5],
+  ["grow", 0.3],
+  ["retention", 0.15],
+  ["rows lost", 0.15],
+  ["rebuild", 0.15],
+  ["tenant deleted", 0.05],
 ];
 
-const ALWAYS = new Set(["resume", "append", "pass", "alarm", "rest"]);
+export const STEP_NAMES: readonly string[] = STEPS.map(([name]) => name);
+
+const ALWAYS = new Set(["resume", "append", "pass", "alarm", "compact", "tenant alarm", "rest"]);
 
 export function mixtureOf(seed: number): Mixture {
   const random = makeRandom(seed ^ 0x5eed);
@@ -49,13 +72,22 @@ export function mixtureOf(seed: number): Mixture {
     syncFault: random.pick([0, 0, 0.005, 0.02]),
     putFault: random.pick([0, 0.1, 0.3, 0.6]),
     getFault: random.pick([0, 0.05, 0.2]),
+    listFault: random.pick([0, 0.1, 0.3]),
+    deleteFault: random.pick([0, 0.1, 0.4]),
+    callFault: random.pick([0, 0, 0.03, 0.1]),
     stall: random.pick([0, 0.05, 0.2]),
   };
 }
 
-const CALL_FACTOR = { append: 1, commit: 5, read: 0.1 } as const;
+export type DeleteFate = "deleted" | "refused" | "some deleted" | "deleted, answer lost";
+export type CallFate = "done" | "lost" | "answer lost" | "doubled";
+
+const CALL_FACTOR = { append: 1, commit: 2, read: 0.1 } as const;
 const PUT_FAULTS: readonly PutFate[] = ["refused", "stored, answer lost", "stored late"];
 const GET_FAULTS: readonly GetFate[] = ["refused", "broken"];
+const DELETE_FAULTS: readonly DeleteFate[] = ["refused", "some deleted", "deleted, answer lost"];
+/** Most steps of a merge are not worth a wait. */
+const PAUSES = 0.25;
 
 export class Faults {
   /** That of the current step. */
@@ -99,6 +131,26 @@ export class Faults {
 
   getFate(): GetFate {
     return this.#happens(this.#mixture.getFault) ? this.random.pick(GET_FAULTS) : "read";
+  }
+
+  listFails(): boolean {
+    return this.#happens(this.#mixture.listFault);
+  }
+
+  deleteFate(): DeleteFate {
+    return this.#happens(this.#mixture.deleteFault) ? this.random.pick(DELETE_FAULTS) : "deleted";
+  }
+
+  callFate(mayDouble: boolean): CallFate {
+    if (!this.#happens(this.#mixture.callFault)) return "done";
+    return this.random.pick(
+      mayDouble ? ["lost", "answer lost", "doubled", "doubled"] : ["lost", "answer lost"],
+    );
+  }
+
+  /** Whether a compactor's step is one that others may come between. */
+  pauses(): boolean {
+    return !this.suspended && this.random.chance(PAUSES);
   }
 
   readerFate(): "reads" | "stalls" | "vanishes" {

@@ -1,4 +1,4 @@
-// What must be found, told naively: which spans were sent, how often, and which were acknowledged.
+// What must be found, told naively: which spans were sent, how often, which were acknowledged, and until when they are kept.
 import { hex, identity, sentSpans } from "../support/block-model.ts";
 import type { Batch } from "./batches.ts";
 
@@ -8,7 +8,15 @@ interface ModelSpan {
   readonly identity: string;
   /** Batches on the way or arrived that hold it: so many copies may be stored. */
   deliveries: number;
+  /** Of these, those that still may arrive. */
+  onTheWay: number;
   isAcked: boolean;
+  /** No block that holds it begins its retention before, in ms. */
+  arrivedMs: number;
+  /** Retention or deletion may have taken it. */
+  mayBeGone: boolean;
+  /** It was looked for and not found, after it might be gone: it must not come back. */
+  isGone: boolean;
 }
 
 export class Violation extends Error {}
@@ -17,10 +25,25 @@ function violated(what: string): never {
   throw new Violation(what);
 }
 
+export interface Expectation {
+  /** Ids of spans that must be there. */
+  readonly must: ReadonlySet<string>;
+  /** Nothing is hidden for the moment. */
+  readonly isWhole: boolean;
+  /** What is absent now stays so: everything is durable. */
+  readonly isLasting: boolean;
+}
+
 export class Model {
   /** By span id. */
   readonly #spans = new Map<string, ModelSpan>();
   readonly #traces = new Map<string, string[]>();
+  #latestMs = 0;
+  #retentionMs = Infinity;
+  /** Everything is being deleted: nothing needs to be found that is acknowledged meanwhile. */
+  isDeleting = false;
+  /** Copies that may be stored besides those that were delivered. */
+  extraCopies = 0;
 
   sent(batch: Batch): void {
     for (const sent of sentSpans([batch.raw])) {
@@ -28,27 +51,86 @@ export class Model {
       const known = this.#spans.get(spanId);
       if (known !== undefined) {
         known.deliveries++;
+        known.onTheWay++;
+        known.isGone = false;
         continue;
       }
       const traceId = hex(sent.span.traceId);
-      this.#spans.set(spanId, { traceId, identity: identity(sent), deliveries: 1, isAcked: false });
+      this.#spans.set(spanId, {
+        traceId,
+        identity: identity(sent),
+        deliveries: 1,
+        onTheWay: 1,
+        isAcked: false,
+        arrivedMs: -Infinity,
+        mayBeGone: false,
+        isGone: false,
+      });
       const ids = this.#traces.get(traceId);
       if (ids === undefined) this.#traces.set(traceId, [spanId]);
       else ids.push(spanId);
     }
   }
 
-  acked(batch: Batch): void {
-    for (const { spanId } of batch.spans) {
-      const span = this.#spans.get(spanId);
-      if (span !== undefined) span.isAcked = true;
+  #spansOf(batch: Batch): ModelSpan[] {
+    return batch.spans.flatMap(({ spanId }) => this.#spans.get(spanId) ?? []);
+  }
+
+  /** The delivery has come to an end: nothing of it arrives later. */
+  ended(batch: Batch): void {
+    for (const span of this.#spansOf(batch)) span.onTheWay--;
+  }
+
+  /** @param arrivedMs the earliest that its blocks may take for the time of its arrival */
+  acked(batch: Batch, arrivedMs: number): void {
+    for (const span of this.#spansOf(batch)) {
+      if (this.isDeleting) continue;
+      // What is gone already does not stay because of this delivery if that one is as old.
+      span.arrivedMs = Math.max(span.arrivedMs, arrivedMs);
+      span.mayBeGone = this.#isOver(span);
+      span.isAcked = true;
     }
   }
 
-  /** Ids of the trace's spans that are acknowledged by now. */
-  ackedOf(traceId: string): ReadonlySet<string> {
+  /** @param latestMs the latest that any clock has shown @param retentionMs the shortest that may be in force */
+  setTime(latestMs: number, retentionMs: number): void {
+    if (retentionMs > this.#retentionMs) this.#noteOver();
+    this.#latestMs = latestMs;
+    this.#retentionMs = retentionMs;
+  }
+
+  #isOver({ arrivedMs }: ModelSpan): boolean {
+    return arrivedMs + this.#retentionMs < this.#latestMs;
+  }
+
+  #noteOver(): void {
+    for (const span of this.#spans.values()) span.mayBeGone ||= this.#isOver(span);
+  }
+
+  beginDeletion(): void {
+    this.isDeleting = true;
+    for (const span of this.#spans.values()) span.mayBeGone = true;
+  }
+
+  /** Nothing is left of what has arrived. */
+  endDeletion(): void {
+    this.isDeleting = false;
+    for (const span of this.#spans.values()) {
+      span.isAcked = false;
+      span.isGone = span.onTheWay === 0;
+      span.deliveries = span.onTheWay;
+    }
+  }
+
+  /** Ids of the trace's spans that are acknowledged by now and must be found. */
+  mustFind(traceId: string): ReadonlySet<string> {
     const ids = this.#traces.get(traceId) ?? [];
-    return new Set(ids.filter((id) => this.#spans.get(id)?.isAcked === true));
+    return new Set(
+      ids.filter((id) => {
+        const span = this.#spans.get(id);
+        return span?.isAcked === true && !span.mayBeGone && !this.#isOver(span);
+      }),
+    );
   }
 
   get ackedCount(): number {
@@ -59,7 +141,7 @@ export class Model {
    * Checks an answer: each span once at most, as it was sent and of this trace, and each of `must` there.
    * @param body TracesData
    */
-  check(traceId: string, body: Uint8Array, must: ReadonlySet<string>): void {
+  check(traceId: string, body: Uint8Array, { must, isWhole, isLasting }: Expectation): void {
     const found = new Set<string>();
     for (const sent of sentSpans([body])) {
       const spanId = hex(sent.span.spanId);
@@ -68,11 +150,22 @@ export class Model {
       if (span.traceId !== traceId) violated(`span ${spanId} is of another trace`);
       if (span.identity !== identity(sent)) violated(`span ${spanId} is not as it was sent`);
       if (found.has(spanId)) violated(`span ${spanId} is found twice`);
+      if (isWhole && span.isGone) violated(`span ${spanId} of trace ${traceId} was gone and is back`);
       found.add(spanId);
     }
     for (const spanId of must) {
       if (!found.has(spanId))
         violated(`span ${spanId} of trace ${traceId} was acknowledged and is not found`);
+    }
+    // A deletion that has begun may be forgotten by a shard that crashes, and begins again.
+    if (isWhole && isLasting && !this.isDeleting) this.#noteAbsent(traceId, found);
+  }
+
+  #noteAbsent(traceId: string, found: ReadonlySet<string>): void {
+    for (const spanId of this.#traces.get(traceId) ?? []) {
+      const span = this.#spans.get(spanId);
+      if (span === undefined || found.has(spanId) || span.onTheWay > 0) continue;
+      span.isGone = span.mayBeGone || this.#isOver(span) || !span.isAcked;
     }
   }
 
@@ -84,7 +177,7 @@ export class Model {
       copies.set(spanId, (copies.get(spanId) ?? 0) + 1);
     }
     for (const [spanId, count] of copies) {
-      const deliveries = this.#spans.get(spanId)?.deliveries ?? 0;
+      const deliveries = (this.#spans.get(spanId)?.deliveries ?? 0) + this.extraCopies;
       if (count > deliveries)
         violated(`span ${spanId} is stored ${count} times, delivered ${deliveries} times`);
     }

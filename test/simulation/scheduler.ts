@@ -21,16 +21,27 @@ export interface WaitOptions {
 }
 
 export class Scheduler {
-  /** What the code under test reads as the time; it may jump. */
+  /** What shards and compactors read as the time; it may jump. */
   wallMs: number;
   /** What delays are measured by; it only goes forward. */
   steadyMs = 0;
   /** How often the wall clock went back. */
   jumpsBack = 0;
+  /** The latest that any clock has shown. */
+  latestMs: number;
+  readonly #startMs: number;
   #waits: Wait[] = [];
+  readonly #dead = new WeakSet<Owner>();
 
   constructor(wallMs: number) {
     this.wallMs = wallMs;
+    this.latestMs = wallMs;
+    this.#startMs = wallMs;
+  }
+
+  /** What a clock shows that never jumps. */
+  get trueMs(): number {
+    return this.#startMs + this.steadyMs;
   }
 
   /** Labels of all waits, oldest first. */
@@ -38,11 +49,22 @@ export class Scheduler {
     return this.#waits.map(({ label }) => label);
   }
 
+  /** Labels of the owner's waits, oldest first. */
+  waitsOf(owner: Owner): readonly string[] {
+    return this.#waits.filter((wait) => wait.owner === owner).map(({ label }) => label);
+  }
+
   /** Resolves when a step of the simulation says so, and not before `delayMs` have passed. */
-  wait(label: string, { owner, delayMs = 0, onDeath }: WaitOptions = {}): Promise<void> {
+  wait(label: string, options: WaitOptions = {}): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waits.push({ label, owner, dueMs: this.steadyMs + delayMs, resolve, onDeath });
+    this.#add(label, resolve, options);
     return promise;
+  }
+
+  #add(label: string, resolve: () => void, { owner, delayMs = 0, onDeath }: WaitOptions): Wait {
+    const wait = { label, owner, dueMs: this.steadyMs + delayMs, resolve, onDeath };
+    if (!this.isDead(owner)) this.#waits.push(wait);
+    return wait;
   }
 
   /** Ends one wait that may end: any, or, without `random`, the oldest. Undefined when there is none. */
@@ -50,28 +72,46 @@ export class Scheduler {
     const ready = this.#waits.filter(({ dueMs }) => dueMs <= this.steadyMs);
     const wait = random === undefined || ready.length === 0 ? ready[0] : random.pick(ready);
     if (wait === undefined) return undefined;
-    this.#waits.splice(this.#waits.indexOf(wait), 1);
-    wait.resolve();
+    this.#end([wait]);
     return wait.label;
   }
 
-  /** Ends all waits with this label. */
+  /** Ends all waits with this label that may end. */
   resumeAll(label: string): void {
-    const waits = this.#waits.filter((wait) => wait.label === label && wait.dueMs <= this.steadyMs);
-    this.#waits = this.#waits.filter((wait) => !waits.includes(wait));
-    for (const { resolve } of waits) resolve();
+    this.#end(this.#waits.filter((wait) => wait.label === label && wait.dueMs <= this.steadyMs));
   }
 
-  /** Lets time pass on both clocks. */
+  /** Ends all waits with such a label, those too that would last longer. */
+  hurry(labels: ReadonlySet<string>): void {
+    this.#end(this.#waits.filter(({ label }) => labels.has(label)));
+  }
+
+  /** Ends all waits that could have ended `ms` ago and have not. */
+  resumeOlder(ms: number): void {
+    this.#end(this.#waits.filter(({ dueMs }) => dueMs <= this.steadyMs - ms));
+  }
+
+  #end(ended: readonly Wait[]): void {
+    this.#waits = this.#waits.filter((wait) => !ended.includes(wait));
+    for (const { resolve } of ended) resolve();
+  }
+
+  /** Lets time pass on all clocks. */
   advance(ms: number): void {
     this.steadyMs += ms;
     this.wallMs += ms;
+    this.#noteTime();
   }
 
   /** The wall clock jumps; delays do not notice. */
   jump(ms: number): void {
     this.wallMs += ms;
     if (ms < 0) this.jumpsBack++;
+    this.#noteTime();
+  }
+
+  #noteTime(): void {
+    this.latestMs = Math.max(this.latestMs, this.wallMs, this.trueMs);
   }
 
   /** Milliseconds until the next wait may end; undefined when nothing waits. */
@@ -80,8 +120,13 @@ export class Scheduler {
     return Math.max(0, Math.min(...this.#waits.map(({ dueMs }) => dueMs)) - this.steadyMs);
   }
 
-  /** Takes away the waits of `owner`. */
+  isDead(owner: Owner | undefined): boolean {
+    return owner !== undefined && this.#dead.has(owner);
+  }
+
+  /** Takes away the waits of `owner`, and those that it would begin. */
   kill(owner: Owner): void {
+    this.#dead.add(owner);
     const lost = this.#waits.filter((wait) => wait.owner === owner);
     this.#waits = this.#waits.filter((wait) => wait.owner !== owner);
     for (const { onDeath } of lost) onDeath?.();
@@ -93,5 +138,28 @@ export class Scheduler {
     return new Promise((resolve) => {
       setImmediate(resolve);
     });
+  }
+
+  /** Makes the timers of the code under test waits of this scheduler. @returns what gives the real ones back */
+  takeTimers(): () => void {
+    const { setTimeout: realSet, clearTimeout: realClear } = globalThis;
+    const timers = new Map<unknown, Wait>();
+    let count = 0;
+    const set = (run: () => void, delayMs: number): number => {
+      const id = ++count;
+      const fire = (): void => {
+        timers.delete(id);
+        run();
+      };
+      timers.set(id, this.#add("timer", fire, { delayMs }));
+      return id;
+    };
+    const clear = (id: unknown): void => {
+      const wait = timers.get(id);
+      if (wait !== undefined) this.#waits = this.#waits.filter((other) => other !== wait);
+      timers.delete(id);
+    };
+    Object.assign(globalThis, { setTimeout: set, clearTimeout: clear });
+    return () => Object.assign(globalThis, { setTimeout: realSet, clearTimeout: realClear });
   }
 }

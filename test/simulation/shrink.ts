@@ -1,9 +1,14 @@
-// Makes a failing plan short: leaves steps out, in ever smaller groups, as long as it goes on to fail.
+// Makes a failing plan short: leaves steps out, in ever smaller groups, as long as it goes on to fail in the same way.
 import { type Outcome, type Plan, simulate } from "./simulation.ts";
 
 export interface Shrunk {
   readonly plan: Plan;
   readonly outcome: Outcome;
+}
+
+/** The failure without what differs from plan to plan: ids, counts, details. */
+function kindOf({ failure }: Outcome): string | undefined {
+  return failure?.split(":")[0]?.replaceAll(/[0-9a-f]*[0-9]+[0-9a-f]*/g, "#");
 }
 
 /** @param runsMax simulations to spend on it at most */
@@ -18,7 +23,7 @@ export async function shrink(plan: Plan, outcome: Outcome, runsMax = 300): Promi
       const candidate = { seed: plan.seed, steps };
       runs++;
       const tried = await simulate(candidate);
-      if (tried.failure === undefined) {
+      if (kindOf(tried) !== kindOf(outcome)) {
         at += size;
         continue;
       }

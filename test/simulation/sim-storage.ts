@@ -26,6 +26,7 @@ export interface StorageHooks {
   readonly fault: (call: "append" | "commit" | "read") => void;
   /** Resolves when the device has written; rejects when it cannot. */
   readonly device: () => Promise<void>;
+  readonly count: (what: string) => void;
 }
 
 export class SimStorage implements ShardStorage {
@@ -39,6 +40,7 @@ export class SimStorage implements ShardStorage {
   /** Units that are not durable yet, oldest first. */
   #units: Write[][] = [];
   #unitIsOpen = false;
+  #version = 0;
   readonly #alarmWrites = new Set<Write>();
 
   constructor(hooks: StorageHooks) {
@@ -51,6 +53,10 @@ export class SimStorage implements ShardStorage {
 
   get hasDurableAlarm(): boolean {
     return this.#durableAlarm !== null;
+  }
+
+  get isDurable(): boolean {
+    return this.#units.length === 0;
   }
 
   /** The alarm as the runtime changes it, at once durable. */
@@ -71,8 +77,18 @@ export class SimStorage implements ShardStorage {
     this.#units = [];
     this.#unitIsOpen = false;
     this.#current = this.#durable.copy();
+    this.#version++;
     this.#alarm = this.#durableAlarm;
     return lost;
+  }
+
+  /** The end of everything that is stored, the alarm too. Nothing may wait to become durable. */
+  lose(): void {
+    this.#durable = new MemoryShardStorage();
+    this.#current = new MemoryShardStorage();
+    this.#version++;
+    this.#alarm = null;
+    this.#durableAlarm = null;
   }
 
   #settle(count: number): void {
@@ -84,7 +100,13 @@ export class SimStorage implements ShardStorage {
     }
   }
 
+  /** Changes whenever the catalogue may have. */
+  get version(): number {
+    return this.#version;
+  }
+
   #write(write: Write): void {
+    this.#version++;
     write(this.#current);
     this.#note(write);
   }
@@ -113,10 +135,19 @@ export class SimStorage implements ShardStorage {
 
   change(change: CatalogueChange): void {
     this.#hooks.fault("commit");
+    this.#tell(change);
     this.#write((storage) => storage.change(change));
   }
 
+  #tell({ add, remove, rows }: CatalogueChange): void {
+    if (remove.length > 0 && add.length === 0) this.#hooks.count("retention: block removed");
+    if (rows === undefined) return;
+    const isTaken = [...this.#current.filterRows(0)].some(({ slot }) => slot === rows.slot);
+    if (isTaken) this.#hooks.count("shard: slot of a group taken again");
+  }
+
   async deleteAll(): Promise<void> {
+    this.#hooks.fault("commit");
     this.#write((storage) => void storage.deleteAll());
     this.setAlarm(null);
     await this.sync();

@@ -1,14 +1,9 @@
 // Object storage at the end of a bad line: slow, failing, storing and then failing, storing after it has failed.
 import { MemoryStore } from "../../src/store/memory-store.ts";
-import type {
-  ByteRange,
-  ObjectStore,
-  ObjectUpload,
-  PutCondition,
-  StoredObject,
-} from "../../src/store/object-store.ts";
+import type { ByteRange, ObjectStore, StoredObject } from "../../src/store/object-store.ts";
 import { concatBytes } from "../../src/util/bytes.ts";
 import { AppError } from "../../src/util/errors.ts";
+import type { DeleteFate } from "./faults.ts";
 import type { Owner, Scheduler } from "./scheduler.ts";
 
 export type PutFate = "stored" | "refused" | "stored, answer lost" | "stored late";
@@ -17,11 +12,18 @@ export type GetFate = "read" | "refused" | "broken";
 export interface StoreHooks {
   readonly put: () => PutFate;
   readonly get: () => GetFate;
+  readonly list: () => "listed" | "refused";
+  readonly delete: () => DeleteFate;
   /** Whether a put whose sender died on the way arrives all the same. */
   readonly survivesSender: () => boolean;
   /** How long a put is on its way that nobody waits for any more. */
   readonly lateMs: () => number;
+  /** Whether a read by a compactor, which has many, waits at all. */
+  readonly pauses: () => boolean;
 }
+
+/** Waits of requests that change the bucket. */
+const ARRIVALS: ReadonlySet<string> = new Set(["put", "late put", "delete"]);
 
 function unavailable(what: string): AppError {
   return new AppError("unavailable", `simulated: ${what}`);
@@ -38,18 +40,25 @@ export class SimStore {
     this.#hooks = hooks;
   }
 
-  /** The store as `owner` reaches it. */
-  seenBy(owner: Owner | undefined): ObjectStore {
+  /** The store as `owner` reaches it. @param isQuick most of its reads do not wait */
+  seenBy(owner: Owner | undefined, isQuick = false): ObjectStore {
     const { stored } = this;
+    const pace = (label: string): Promise<void> =>
+      isQuick && !this.#hooks.pauses() ? Promise.resolve() : this.#scheduler.wait(label, { owner });
     return {
       put: (key, bytes) => this.#put(owner, key, bytes),
-      getRange: (key, range, etag) => this.#getRange(key, range, etag),
-      // Without a caller in the simulation so far; faults come with the first one (compaction).
-      putIf: (key: string, bytes: Uint8Array, condition: PutCondition) => stored.putIf(key, bytes, condition),
-      startUpload: (key: string): Promise<ObjectUpload> => stored.startUpload(key),
-      delete: (keys: readonly string[]) => stored.delete(keys),
-      list: (prefix: string) => stored.list(prefix),
+      getRange: (key, range, etag) => this.#getRange(pace, { key, range, etag }),
+      delete: (keys) => this.#delete(owner, keys),
+      list: (prefix) => this.#list(pace, prefix),
+      // Nothing in the simulation is so large, or stored on a condition.
+      putIf: (key, bytes, condition) => stored.putIf(key, bytes, condition),
+      startUpload: (key) => stored.startUpload(key),
     };
+  }
+
+  /** All that is on its way arrives. */
+  land(): void {
+    this.#scheduler.hurry(ARRIVALS);
   }
 
   async #put(owner: Owner | undefined, key: string, bytes: Uint8Array): Promise<StoredObject> {
@@ -79,23 +88,30 @@ export class SimStore {
     if (jumpsBack === this.#scheduler.jumpsBack) await this.stored.put(key, bytes);
   }
 
-  async #getRange(key: string, range: ByteRange, etag: string): Promise<ReadableStream<Uint8Array>> {
-    await this.#scheduler.wait("get");
+  async #getRange(
+    pace: (label: string) => Promise<void>,
+    { key, range, etag }: { readonly key: string; readonly range: ByteRange; readonly etag: string },
+  ): Promise<ReadableStream<Uint8Array>> {
+    await pace("get");
     const fate = this.#hooks.get();
     if (fate === "refused") throw unavailable("the get is refused");
     const parts: Uint8Array[] = [];
     for await (const part of await this.stored.getRange(key, range, etag)) parts.push(part);
-    return this.#slowly(concatBytes(parts), fate === "broken");
+    return this.#slowly(pace, concatBytes(parts), fate === "broken");
   }
 
   /** `bytes` in two chunks, the second of which may fail. */
-  #slowly(bytes: Uint8Array, breaks: boolean): ReadableStream<Uint8Array> {
+  #slowly(
+    pace: (label: string) => Promise<void>,
+    bytes: Uint8Array,
+    breaks: boolean,
+  ): ReadableStream<Uint8Array> {
     const middle = bytes.length >>> 1;
     const chunks = [bytes.slice(0, middle), bytes.slice(middle)];
     return new ReadableStream(
       {
         pull: async (controller): Promise<void> => {
-          await this.#scheduler.wait("get chunk");
+          await pace("get chunk");
           if (breaks && chunks.length === 1) throw unavailable("the body breaks off");
           const chunk = chunks.shift();
           if (chunk === undefined) controller.close();
@@ -104,5 +120,25 @@ export class SimStore {
       },
       { highWaterMark: 0 },
     );
+  }
+
+  async #delete(owner: Owner | undefined, keys: readonly string[]): Promise<void> {
+    const survives = this.#hooks.survivesSender();
+    const onDeath = (): void => {
+      if (survives) void this.stored.delete(keys);
+    };
+    await this.#scheduler.wait("delete", { owner, onDeath });
+    const fate = this.#hooks.delete();
+    if (fate === "refused") throw unavailable("the deletion is refused");
+    await this.stored.delete(fate === "some deleted" ? keys.slice(0, keys.length >>> 1) : keys);
+    if (fate === "some deleted") throw unavailable("the deletion stops half-way");
+    await this.#scheduler.wait("delete answer", { owner });
+    if (fate === "deleted, answer lost") throw unavailable("the answer to the deletion is lost");
+  }
+
+  async *#list(pace: (label: string) => Promise<void>, prefix: string): AsyncGenerator<StoredObject> {
+    await pace("list");
+    if (this.#hooks.list() === "refused") throw unavailable("the listing is refused");
+    yield* this.stored.list(prefix);
   }
 }
