@@ -3,8 +3,8 @@ import type { RangeSource } from "../block/reader.ts";
 import type { ByteRange, ObjectStore, StoredObject } from "../store/object-store.ts";
 import { AppError, isAppError } from "../util/errors.ts";
 
-/** A merge reads pages of about 100 KB one after another: ten a request, and ten inputs hold 10 MiB. */
-const READ_AHEAD_BYTES = 1024 * 1024;
+/** A merge reads pages of about 100 KB one after another: twenty a request, and ten inputs hold 20 MiB. */
+const READ_AHEAD_BYTES = 2 * 1024 * 1024;
 /** No part of a block is larger; a damaged footer must not cost more memory than this. */
 const READ_BYTES_MAX = 64 * 1024 * 1024;
 const RETRY_MS = [250, 1000, 4000];

@@ -1,8 +1,8 @@
 // Writes an object of unknown length in bounded memory: one put when it is small, parts when it is not.
 import type { ObjectStore, ObjectUpload, StoredObject } from "../store/object-store.ts";
 
-/** Above the stores' minimum of 5 MiB, since every part is a billed operation; 10,000 of them are 80 GB. */
-const PART_BYTES = 8 * 1024 * 1024;
+/** Above the stores' minimum of 5 MiB, since every part is a billed operation; 10,000 of them are 160 GB. */
+const PART_BYTES = 16 * 1024 * 1024;
 
 /** One call at a time. Ends with `finish` or `abort`. */
 export class ObjectWriter {

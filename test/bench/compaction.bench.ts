@@ -1,5 +1,5 @@
 // Compaction against its targets: speed, size, memory. Run: node_modules/.bin/node test/bench/compaction.bench.ts
-// The inputs lie in files and are read by ranges of 1 MiB, as the Compactor reads objects. Memory is measured in a process
+// The inputs lie in files and are read by ranges of 2 MiB, as the Compactor reads objects. Memory is measured in a process
 // of its own, which does nothing else; ratios come from rounds in turn.
 import { spawnSync } from "node:child_process";
 import {
@@ -39,7 +39,7 @@ function fileSource(path: string): RangeSource {
     read: async ({ offset, length }) => {
       const at = offset - windowAt;
       if (at >= 0 && at + length <= window.length) return window.subarray(at, at + length);
-      window = new Uint8Array(Math.min(Math.max(length, MIB), byteLength - offset));
+      window = new Uint8Array(Math.min(Math.max(length, 2 * MIB), byteLength - offset));
       windowAt = offset;
       readSync(file, window, 0, window.length, offset);
       return window.subarray(0, length);

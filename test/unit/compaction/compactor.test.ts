@@ -307,7 +307,7 @@ describe("compactor", () => {
     expect(world.calls.get("abort")).toBe(1);
     const [entry] = world.shard.entries.values();
     const { block } = must(entry, "one block");
-    const parts = Math.ceil(block.byteLength / (8 * 1024 * 1024));
+    const parts = Math.ceil(block.byteLength / (16 * 1024 * 1024));
     expect(parts).toBeGreaterThan(2);
     expect(world.calls.get("addPart")).toBe(2 * parts);
     expect(block.etag.endsWith(`-${parts}`)).toBe(true);
