@@ -144,7 +144,7 @@ export const DEFAULT_LIMITS: Limits = {
     maxShards: 64,
   },
   scan: {
-    columnCacheBytes: 40 * MIB,
+    columnCacheBytes: 32 * MIB,
     traceCacheBytes: 12 * MIB,
     footerCacheBytes: 6 * MIB,
     liveCacheBytes: 24 * MIB,

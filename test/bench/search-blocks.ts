@@ -66,8 +66,10 @@ function skip(generator: Generator): void {
 export class FileStore implements RangeReader {
   gets = 0;
   bytes = 0;
+  beforeGet: () => Promise<void> = async () => undefined;
 
   async getRange(key: string, { offset, length }: { offset: number; length: number }) {
+    await this.beforeGet();
     this.gets++;
     this.bytes += length;
     const file = createReadStream(pathOf(key), {
