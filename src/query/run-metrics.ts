@@ -3,7 +3,7 @@ import type { MetricsQuery } from "../traceql/ast.ts";
 import { TRACES } from "../scan/block-source.ts";
 import { isWorthMeasuring, metrics } from "../traceql/engine/metrics.ts";
 import type { Intervals } from "../traceql/engine/metrics/intervals.ts";
-import { compileMetrics, leafColumns } from "../traceql/engine/metrics/plan.ts";
+import { compileMetrics, leafColumns, splitColumns } from "../traceql/engine/metrics/plan.ts";
 import { partColumns } from "../traceql/engine/tables/split-traces.ts";
 import type { MetricsResult } from "../traceql/results.ts";
 import { runScan } from "./run-scan.ts";
@@ -36,7 +36,8 @@ export async function runMetrics(deps: ScanDeps, input: MetricsInput): Promise<M
     expected: (source) => {
       const measured = leaves.filter((leaf) => isWorthMeasuring(leaf, [source], intervals));
       const columns = measured.flatMap((leaf) => leafColumns(leaf, source));
-      return [[TRACES, ...columns], partColumns(source, () => columns)];
+      const ofParts = measured.flatMap((leaf) => splitColumns(leaf, source));
+      return [[TRACES, ...columns], partColumns(source, () => ofParts)];
     },
     evaluate: (sources) =>
       metrics(sources, query, { intervals, maxSeries, exemplars, ...(signal && { signal }) }),

@@ -4,11 +4,11 @@ import { bytesSource, openBlock } from "../../src/block/reader.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../src/model/limits.ts";
 import type { ScanDeps, ScannedShard } from "../../src/query/query-scan.ts";
 import type { RangeReader } from "../../src/query/sources.ts";
-import { blockSources } from "../../src/scan/block-source.ts";
 import { ScanCache } from "../../src/scan/scan-cache.ts";
 import type { ShardLimits } from "../../src/shard/shard.ts";
 import type { SpanSource } from "../../src/traceql/storage.ts";
 import { ShardWorld } from "./shard-world.ts";
+import { fileSources } from "./stored-sources.ts";
 
 export class ScanWorld extends ShardWorld {
   /** Keys of the ranges that were read. */
@@ -107,19 +107,7 @@ function flip(stream: ReadableStream<Uint8Array>, at: number): ReadableStream<Ui
 
 /** All spans as one source. */
 export async function oneSource(batches: readonly Uint8Array[]): Promise<SpanSource> {
-  const file = await writeColumns(batches);
-  const block = await openBlock(bytesSource(file));
-  const [source] = blockSources(
-    { block, attributes: await block.attributes() },
-    {
-      key: "all",
-      readsMax: Infinity,
-      heldBytesMax: 0,
-      io: { inspectedBytes: 0, heldBytes: 0 },
-      caches: new ScanCache(DEFAULT_LIMITS.scan),
-      readParts: (_, parts) => Promise.all(parts.map((part) => bytesSource(file).read(part))),
-    },
-  );
+  const [source] = await fileSources(await writeColumns(batches));
   if (source === undefined) throw new Error("no spans");
   return source;
 }

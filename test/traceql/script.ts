@@ -2,12 +2,7 @@
 import { parseQuery } from "../../src/traceql/parse.ts";
 import type { Query } from "../../src/traceql/ast.ts";
 import type { ResultAttribute, ResultSpan, ResultValue, TraceResult } from "../../src/traceql/results.ts";
-import {
-  type Intervals,
-  instantInterval,
-  type OracleSeries,
-  rangeIntervals,
-} from "../support/oracle/metrics.ts";
+import type { OracleSeries } from "../support/oracle/metrics.ts";
 import type { SearchOptions } from "../support/oracle/search.ts";
 import { parseSpan, parseTime, TIME_ZERO } from "../support/oracle/span-text.ts";
 import type { PlainSpan } from "../support/oracle/trace.ts";
@@ -15,11 +10,18 @@ import type { PlainSpan } from "../support/oracle/trace.ts";
 /** What a result shows of the traces that were found. */
 type Detail = "ids" | "attributes" | "traces";
 
+/** Of metrics, ns: a range, or an instant query when there is no step. */
+export interface Times {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly step: bigint | undefined;
+}
+
 /** What a case is run with: all that the lines before it said. */
 export interface Setting {
   readonly spans: readonly PlainSpan[];
   readonly search: SearchOptions;
-  readonly intervals: Intervals;
+  readonly times: Times;
   readonly detail: Detail;
 }
 
@@ -43,7 +45,7 @@ export interface Evaluator {
 const DEFAULTS: Setting = {
   spans: [],
   search: { start: 0n, end: 2n ** 63n - 1n, limit: 20, spansPerSpanset: 100 },
-  intervals: rangeIntervals(TIME_ZERO, TIME_ZERO + 60_000_000_000n, 60_000_000_000n),
+  times: { start: TIME_ZERO, end: TIME_ZERO + 60_000_000_000n, step: 60_000_000_000n },
   detail: "ids",
 };
 
@@ -56,7 +58,7 @@ function changed(setting: Setting, line: string): Setting | undefined {
   const [word, a, b, c] = line.split(/\s+/);
   switch (word) {
     case "load":
-      return setting;
+      return { ...setting, spans: [] };
     case "limit":
       return { ...setting, search: { ...setting.search, limit: Number(a) } };
     case "spss":
@@ -64,9 +66,9 @@ function changed(setting: Setting, line: string): Setting | undefined {
     case "window":
       return { ...setting, search: { ...setting.search, start: time(a), end: time(b) } };
     case "range":
-      return { ...setting, intervals: rangeIntervals(time(a), time(b), parseTime(c ?? "")) };
+      return { ...setting, times: { start: time(a), end: time(b), step: parseTime(c ?? "") } };
     case "instant":
-      return { ...setting, intervals: instantInterval(time(a), time(b)) };
+      return { ...setting, times: { start: time(a), end: time(b), step: undefined } };
     case "show":
       if (a === "ids" || a === "attributes" || a === "traces") return { ...setting, detail: a };
       throw new Error(`nothing to show: ${line}`);
@@ -85,7 +87,10 @@ function readCase(text: string, line: number, setting: Setting): ScriptCase {
   return { line, query, expected: body.slice(arrow + 4).trim(), todo: reason, setting };
 }
 
-/** The cases of a script. */
+/**
+ * The cases of a script. Those between two `load`s share one array of spans.
+ * @throws for a line that is none
+ */
 export function readScript(text: string): ScriptCase[] {
   let setting = DEFAULTS;
   let spans: PlainSpan[] = [];
@@ -93,13 +98,13 @@ export function readScript(text: string): ScriptCase[] {
   for (const [i, line] of text.split("\n").entries()) {
     if (line.trim() === "" || line.startsWith("#")) continue;
     if (/^\s/.test(line)) {
+      if (cases.at(-1)?.setting.spans === spans) throw new Error(`line ${i + 1}: a span behind cases`);
       spans.push(parseSpan(line));
       continue;
     }
-    // Spans after cases belong to the cases behind them.
-    if (line === "load") spans = [];
+    if (line.trim() === "load") spans = [];
     const next = changed(setting, line);
-    if (next === undefined) cases.push(readCase(line, i + 1, { ...setting, spans: [...spans] }));
+    if (next === undefined) cases.push(readCase(line, i + 1, { ...setting, spans }));
     else setting = next;
   }
   return cases;
@@ -182,25 +187,37 @@ function showSeries({ labels, samples }: OracleSeries): string {
 function showError(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   const [, line, column, text] = /line (\d+), col (\d+): (.*)$/s.exec(message) ?? [];
-  return line === undefined ? message : `error ${line}:${column} ${text}`;
+  return line === undefined ? `error ${message}` : `error ${line}:${column} ${text}`;
+}
+
+async function show(query: Query, setting: Setting, evaluator: Evaluator): Promise<string> {
+  const parts =
+    query.kind === "search"
+      ? (await evaluator.search(query, setting)).map((trace) => showTrace(trace, setting.detail)).join(" ")
+      : (await evaluator.metrics(query, setting)).map(showSeries).join("; ");
+  return parts === "" ? "nothing" : parts;
 }
 
 /** What a case gives, in the form of `expected`. Of an error's text, as much as is expected. */
 export async function runCase(
-  { query: text, expected, setting }: ScriptCase,
+  { query, expected, setting }: ScriptCase,
   evaluator: Evaluator,
 ): Promise<string> {
-  let query: Query;
   try {
-    query = parseQuery(text);
+    const shown = await show(parseQuery(query), setting, evaluator);
+    return expected === "accepted" ? expected : shown;
   } catch (error) {
     const shown = showError(error);
     return expected.startsWith("error") && shown.startsWith(expected) ? expected : shown;
   }
-  const rows =
-    query.kind === "search"
-      ? (await evaluator.search(query, setting)).map((trace) => showTrace(trace, setting.detail)).join(" ")
-      : (await evaluator.metrics(query, setting)).map(showSeries).join("; ");
-  if (expected === "accepted") return expected;
-  return rows === "" ? "nothing" : rows;
+}
+
+/** `actual` with the numbers of `expected` where they differ by no more than a relative error. */
+export function rounded(actual: string, expected: string, error: number): string {
+  const wanted = expected.split(/(?<=[ ;])|(?=[ ;])/);
+  const isClose = (own: number, other: number): boolean => Math.abs(own - other) <= Math.abs(other) * error;
+  return actual
+    .split(/(?<=[ ;])|(?=[ ;])/)
+    .map((word, i) => (isClose(Number(word), Number(wanted[i])) ? wanted[i] : word))
+    .join("");
 }

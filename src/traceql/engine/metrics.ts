@@ -6,7 +6,7 @@ import { showCandidates } from "./metrics/exemplars.ts";
 import { type Intervals, timestampMs } from "./metrics/intervals.ts";
 import { compareLabels, labelsKey } from "./metrics/labels.ts";
 import { type LeafPart, LeafState, type PlacedCandidate } from "./metrics/leaf-state.ts";
-import { compileMetrics, leafColumns, type LeafPlan, type MetricsPlan } from "./metrics/plan.ts";
+import { compileMetrics, type LeafPlan, type MetricsPlan, splitColumns } from "./metrics/plan.ts";
 import type { MetricSeries } from "./metrics/series.ts";
 import { combineSeries } from "./metrics/stages.ts";
 import { canMatch } from "./spansets/plan.ts";
@@ -176,7 +176,7 @@ export async function metrics(
     for (const ids of batchesOf(split.ids, tables)) {
       options.signal?.throwIfAborted();
       const whole = await gatherSplit(sources, ids, (source) =>
-        leaves.flatMap((leaf) => leafColumns(leaf, source)),
+        leaves.flatMap((leaf) => splitColumns(leaf, source)),
       );
       await state.measure(whole, undefined);
     }

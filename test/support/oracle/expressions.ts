@@ -29,12 +29,12 @@ function toScalar(value: PlainScalar): Scalar {
   return { type: "float", value };
 }
 
-/** Maps, bytes, lists of lists and lists of several types are kept, but not searched: as if they were not there. */
+/** Maps, bytes, empty lists, lists of lists and of several types are kept, but not searched: as if they were not there. */
 export function toValue(value: PlainValue | undefined): Value | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== "object") return toScalar(value);
   const types = new Set(value.map((element) => typeof element));
-  return types.size > 1 ? undefined : { type: "list", values: value.map(toScalar) };
+  return types.size !== 1 ? undefined : { type: "list", values: value.map(toScalar) };
 }
 
 /** What several events or links have: one value as it is, more as a list. */
@@ -215,8 +215,9 @@ function evaluateExpression(node: Node, expression: FieldExpression): Value | bo
     case "regex":
       return match(node, expression);
     case "logical": {
-      const operands = expression.operands.map((operand) => isTrue(evaluate(operand, node)));
-      return expression.op === "&&" ? operands.every(Boolean) : operands.some(Boolean);
+      // From the left, no further than needed: what comes behind may divide by zero.
+      const holds = (operand: FieldExpression): boolean => isTrue(evaluate(operand, node));
+      return expression.op === "&&" ? expression.operands.every(holds) : expression.operands.some(holds);
     }
   }
 }

@@ -18,6 +18,7 @@ import {
   compareScalars,
   compareText,
   elements,
+  isFiniteNumber,
   isNumber,
   metricValue,
   type Scalar,
@@ -138,13 +139,7 @@ interface Hit {
 
 /** Of the raw value, whole or not: durations by nanoseconds, and shown in seconds. */
 function bucketOf(value: Scalar): number | undefined {
-  if (
-    !isNumber(value) ||
-    Number.isNaN(value.value) ||
-    compareScalars("<", value, { type: "int", value: 2n })
-  ) {
-    return undefined;
-  }
+  if (!isFiniteNumber(value) || compareScalars("<", value, { type: "int", value: 2n })) return undefined;
   let edge = 2;
   while (edge < value.value) edge *= 2;
   return value.type === "duration" ? edge / 1e9 : edge;

@@ -14,6 +14,7 @@ import {
   compareScalars,
   computeScalars,
   elements,
+  isFiniteNumber,
   isNumber,
   negateScalar,
   type Scalar,
@@ -106,7 +107,7 @@ function average(total: Scalar, count: number): Scalar | undefined {
 function aggregate(node: Aggregate, { nodes }: Spanset): Scalar | undefined {
   if (node.fn === "count") return { type: "int", value: BigInt(nodes.length) };
   const { fn, operand } = node;
-  const numbers = nodes.flatMap((span) => elements(evaluate(operand, span))).filter(isNumber);
+  const numbers = nodes.flatMap((span) => elements(evaluate(operand, span))).filter(isFiniteNumber);
   const [first, ...others] = numbers;
   if (first === undefined) return undefined;
   if (fn === "min") return others.reduce<Scalar>((a, b) => (compareScalars("<", b, a) ? b : a), first);

@@ -110,10 +110,13 @@ function floatResult(op: ArithmeticOperator, a: number, b: number): number {
   return a ** b;
 }
 
-/** Whole numbers stay whole unless they leave 64 bits; division by zero and what is no number have no result. */
+/**
+ * Whole numbers stay whole unless they leave 64 bits; what is no number has no result.
+ * @throws for a division by zero, which ends the query
+ */
 export function computeScalars(op: ArithmeticOperator, a: Scalar, b: Scalar): Scalar | undefined {
   if (!isNumber(a) || !isNumber(b)) return undefined;
-  if ((op === "/" || op === "%") && Number(b.value) === 0) return undefined;
+  if ((op === "/" || op === "%") && Number(b.value) === 0) throw new Error("division by zero");
   if (a.type !== "float" && b.type !== "float") {
     const value = wholeResult(op, a.value, b.value);
     const type = a.type === "duration" || b.type === "duration" ? "duration" : "int";
@@ -139,11 +142,17 @@ export function negateScalar(value: Scalar): Scalar | undefined {
   return value.type === "float" ? { type: "float", value: -value.value } : whole(value.type, -value.value);
 }
 
+/** Numbers that aggregates and metrics take. */
+export function isFiniteNumber(
+  value: Scalar,
+): value is Extract<Scalar, { type: "int" | "float" | "duration" }> {
+  return isNumber(value) && (value.type !== "float" || Number.isFinite(value.value));
+}
+
 /** Of a metric: durations in seconds. Undefined for what is no number. */
 export function metricValue(value: Scalar): number | undefined {
-  if (!isNumber(value)) return undefined;
-  const number = value.type === "duration" ? Number(value.value) / 1e9 : Number(value.value);
-  return Number.isNaN(number) ? undefined : number;
+  if (!isFiniteNumber(value)) return undefined;
+  return value.type === "duration" ? Number(value.value) / 1e9 : Number(value.value);
 }
 
 /** What tells values apart when they group spans, name series and stand in a dictionary. */

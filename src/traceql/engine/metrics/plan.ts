@@ -70,3 +70,8 @@ export function leafColumns({ pipeline, fn, selection }: LeafPlan, source: SpanS
   if (fn.kind === "compare") for (const name of comparedColumns(source)) names.add(name);
   return [...names];
 }
+
+/** The columns of traces that are put together of several sources: their exemplars are made at once. */
+export function splitColumns(leaf: LeafPlan, source: SpanSource): ColumnName[] {
+  return [...leafColumns(leaf, source), ...leaf.mentions.flatMap(({ field }) => columnsOf(source, field))];
+}

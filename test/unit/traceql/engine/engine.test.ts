@@ -149,16 +149,17 @@ describe("metrics: parts and exemplars", () => {
     expect(await sum.result((origin) => sources[origin])).toEqual(whole);
   });
 
-  test.each(["{} | rate()", "{ status = error } | max_over_time(duration) by(name)"])(
-    "exemplars do not depend on where spans are: %s",
-    async (text) => {
-      const whole = await measure([plainSource(SPANS)], text);
-      const exemplars = whole.series.flatMap((series) => series.exemplars);
-      expect(exemplars.length).toBeGreaterThan(2);
-      expect(new Set(exemplars.map(({ labels }) => JSON.stringify(labels[0]))).size).toBe(exemplars.length);
-      expect(await measure(splitSources(SPANS, 5), text)).toMatchObject({ series: whole.series });
-    },
-  );
+  test.each([
+    "{} | rate()",
+    "{ status = error } | max_over_time(duration) by(name)",
+    "{} | select(span.y, event.x, parent.name) | rate()",
+  ])("exemplars do not depend on where spans are: %s", async (text) => {
+    const whole = await measure([plainSource(SPANS)], text);
+    const exemplars = whole.series.flatMap((series) => series.exemplars);
+    expect(exemplars.length).toBeGreaterThan(2);
+    expect(new Set(exemplars.map(({ labels }) => JSON.stringify(labels[0]))).size).toBe(exemplars.length);
+    expect(await measure(splitSources(SPANS, 5), text)).toMatchObject({ series: whole.series });
+  });
 
   test("the hint turns exemplars off", async () => {
     const { series } = await measure([plainSource(SPANS)], "{} | rate() with(exemplars=false)");

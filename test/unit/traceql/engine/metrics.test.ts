@@ -1,16 +1,10 @@
 import { describe, expect, test } from "vitest";
-import {
-  instantInterval,
-  type Intervals,
-  metrics,
-  rangeIntervals,
-} from "../../../../src/traceql/engine/metrics.ts";
+import { instantInterval, metrics, rangeIntervals } from "../../../../src/traceql/engine/metrics.ts";
 import { parseQuery } from "../../../../src/traceql/parse.ts";
-import type { MetricsResult } from "../../../../src/traceql/results.ts";
+import { differences, samplesOf } from "../../../support/metrics-samples.ts";
 import {
   instantInterval as oracleInstant,
   metrics as oracleMetrics,
-  type OracleSeries,
   rangeIntervals as oracleRange,
 } from "../../../support/oracle/metrics.ts";
 import { makeTraces } from "../../../support/oracle/trace.ts";
@@ -57,35 +51,6 @@ const QUERIES = [
   "{} | by(name) | count() > 2 | count_over_time()",
   "{ status = error } | { kind = server } | count_over_time() by(kind)",
 ];
-
-/** As the oracle has them: a sample for each interval. */
-function samplesOf({ series }: MetricsResult, { firstNs, stepNs, count }: Intervals): OracleSeries[] {
-  return series.map(({ labels, samples }) => ({
-    labels,
-    samples: Array.from({ length: count }, (_, index) => {
-      const at = Number((firstNs + BigInt(index + 1) * stepNs) / 1_000_000n);
-      return samples.find(({ timestampMs }) => timestampMs === at)?.value;
-    }),
-  }));
-}
-
-/** Where the samples differ by more than a relative error. */
-function differences(
-  actual: readonly OracleSeries[],
-  wanted: readonly OracleSeries[],
-  error: number,
-): string[] {
-  return wanted.flatMap(({ samples }, series) =>
-    samples.flatMap((sample, at) => {
-      const own = actual[series]?.samples[at];
-      const isClose =
-        sample === undefined || own === undefined
-          ? sample === own
-          : Math.abs(own - sample) <= Math.abs(sample) * error;
-      return isClose ? [] : [`series ${series}, sample ${at}: ${own} instead of ${sample}`];
-    }),
-  );
-}
 
 describe("metrics", () => {
   test.each(QUERIES)("%s", async (text) => {
