@@ -11,6 +11,7 @@ import { otlpRoutes } from "./routes/otlp.ts";
 import { searchRoutes } from "./routes/search.ts";
 import { statusRoutes } from "./routes/status.ts";
 import { tagRoutes } from "./routes/tags.ts";
+import { traceDiffRoutes } from "./routes/trace-diff.ts";
 import { traceRoutes } from "./routes/traces.ts";
 import { ZIPKIN_V1_PATH, ZIPKIN_V2_PATH, zipkinRoutes } from "./routes/zipkin.ts";
 import { scanPorts } from "./scan-ports.ts";
@@ -27,6 +28,8 @@ export function createApp(deps: AppDeps): Hono {
   app.route("/", zipkinRoutes(deps));
   app.route("/", jaegerRoutes(deps));
   app.route("/", grpcWebRoutes(deps));
+  // Before the route of a trace by id, which would take "diff" for one.
+  app.route("/", traceDiffRoutes(deps));
   app.route("/", traceRoutes(deps));
   const scan = scanPorts(deps);
   app.route("/", searchRoutes(deps, scan));

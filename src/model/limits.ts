@@ -44,11 +44,13 @@ export interface Limits {
   readonly maxLiveReplyBytes: number;
   /** Inflated bytes of a trace by id: more is 422 (v1) or PARTIAL (v2). */
   readonly maxTraceBytes: number;
-  /**
-   * Inflated bytes of a trace that is filtered, compared or told to a language model: it is in memory at once, several
-   * times over. More is PARTIAL.
-   */
+  /** Inflated bytes of a trace that is filtered: it is in memory at once, and as columns. More is PARTIAL. */
   readonly maxOpenedTraceBytes: number;
+  /**
+   * Inflated bytes of a trace that is told to a language model, more is PARTIAL, or of two that are compared, more is 429:
+   * its spans are objects in memory, of nine times the bytes.
+   */
+  readonly maxDecodedTraceBytes: number;
   /** Compressed bytes that one trace lookup may hold while it puts the parts together. */
   readonly maxTraceSpoolBytes: number;
   /** Milliseconds that spans are kept after they ended, unless the tenant has a setting of its own. */
@@ -128,6 +130,7 @@ export const DEFAULT_LIMITS: Limits = {
   maxLiveReplyBytes: 8 * MIB,
   maxTraceBytes: 128 * MIB,
   maxOpenedTraceBytes: 12 * MIB,
+  maxDecodedTraceBytes: 4 * MIB,
   maxTraceSpoolBytes: 40 * MIB,
   blockRetentionMs: 14 * 86_400_000,
   objectGraceMs: 15 * 60_000,

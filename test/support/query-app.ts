@@ -67,12 +67,14 @@ export function spansData(spans: readonly PlainSpan[], startMs = START_MS): Uint
 export interface QueryApp {
   readonly world: ScanWorld;
   get(path: string, headers?: Readonly<Record<string, string>>, method?: string): Promise<Response>;
+  send(path: string, init: { readonly method: string; readonly body?: string }): Promise<Response>;
 }
 
 /** The app, a minute after START_MS, over the spans: those of `blocks` flushed, those of `live` in the buffer. */
 export async function queryApp(
   { live = [], blocks = [] }: { live?: readonly PlainSpan[]; blocks?: readonly (readonly PlainSpan[])[] },
   scan: Partial<Limits["scan"]> = {},
+  limits: Partial<Limits> = {},
 ): Promise<QueryApp> {
   const world = new ScanWorld(1);
   for (const spans of blocks) {
@@ -84,7 +86,7 @@ export async function queryApp(
   const findTrace: TraceShardRpc["findTrace"] = async (traceId, range) =>
     world.shard.findTrace(traceId, range);
   const app = createApp({
-    limits: { ...DEFAULT_LIMITS, scan: { ...DEFAULT_LIMITS.scan, ...scan } },
+    limits: { ...DEFAULT_LIMITS, ...limits, scan: { ...DEFAULT_LIMITS.scan, ...scan } },
     clock: { now: () => START_MS + 60_000 },
     objects: world.objects,
     shards: {
@@ -95,6 +97,7 @@ export async function queryApp(
   });
   return {
     world,
+    send: async (path, init) => app.request(`http://tempo.test${path}`, init),
     get: async (path, headers = {}, method = "GET") =>
       app.request(`http://tempo.test${path}`, { headers, method }),
   };

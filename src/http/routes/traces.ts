@@ -1,16 +1,15 @@
 // Trace by id, Tempo's versions 1 and 2.
 import { type Context, Hono } from "hono";
-import { parseTraceId, SINGLE_TENANT } from "../../model/ids.ts";
+import { parseTraceId } from "../../model/ids.ts";
 import { filterTrace } from "../../query/filter-trace.ts";
-import { findTrace, type FoundTrace, type TraceQuery } from "../../query/find-trace.ts";
+import type { FoundTrace } from "../../query/find-trace.ts";
 import { failureText, traceBody } from "../../query/trace-body.ts";
-import { traceHash } from "../../util/hash.ts";
-import { logError } from "../../util/log.ts";
 import { type Encoding, encodingOf, llmAnswer } from "../answers/answer.ts";
 import { llmTrace } from "../answers/llm-trace.ts";
 import { traceJson } from "../answers/trace-json.ts";
 import { compressible } from "../compress.ts";
 import type { AppDeps } from "../deps.ts";
+import { lookUpTrace } from "../look-up-trace.ts";
 import { readTraceFilter } from "../params/trace-filter.ts";
 import { streamChunks } from "../stream-chunks.ts";
 import { readTraceParams } from "../trace-params.ts";
@@ -34,32 +33,17 @@ async function traceById(c: Context, deps: AppDeps, id: string, version: Version
   const filter = version === 2 ? readTraceFilter(params) : undefined;
   const accepted = encodingOf(request);
   const encoding = version === 1 && accepted === "llm" ? "json" : accepted;
-  const whole = await lookUp(deps, query, {
-    signal: request.signal,
-    isOpened: filter !== undefined || encoding === "llm",
-  });
-  const found = filter === undefined ? whole : await filterTrace(whole, filter, deps.limits);
+  const { limits } = deps;
+  const maxOut = encoding === "llm" ? limits.maxDecodedTraceBytes : limits.maxTraceBytes;
+  const maxBytes = filter === undefined ? maxOut : limits.maxOpenedTraceBytes;
+  const whole = await lookUpTrace(deps, query, { signal: request.signal, maxBytes });
+  const found =
+    filter === undefined ? whole : await filterTrace(whole, filter, { ...limits, maxTraceBytes: maxOut });
   const sources = { "rubato-sources": `live=${found.liveSpans}, blocks=${found.blocks}` };
   const refused = version === 1 ? refusal(found, sources) : undefined;
   return (
-    refused ??
-    answer(request, found, { version, encoding, maxValueDepth: deps.limits.maxValueDepth, sources })
+    refused ?? answer(request, found, { version, encoding, maxValueDepth: limits.maxValueDepth, sources })
   );
-}
-
-/** What of the trace is to be had. What failed is logged. @param isOpened whether all of it will be in memory at once */
-async function lookUp(
-  { limits, objects, shards: directory }: AppDeps,
-  query: TraceQuery,
-  { signal, isOpened }: { readonly signal: AbortSignal; readonly isOpened: boolean },
-): Promise<FoundTrace> {
-  const shards = await directory.forReading(SINGLE_TENANT, traceHash(query.traceId));
-  const maxTraceBytes = isOpened
-    ? Math.min(limits.maxTraceBytes, limits.maxOpenedTraceBytes)
-    : limits.maxTraceBytes;
-  const found = await findTrace({ limits: { ...limits, maxTraceBytes }, objects, shards }, query, signal);
-  for (const failure of found.failures) logError("part of a trace could not be read", { ...failure });
-  return found;
 }
 
 interface AnswerFormat {
