@@ -50,7 +50,9 @@ export class Checks {
       const young = new Set(shard.storage.youngBlocks().map(({ id }) => id));
       const all = shard.storage.blocksBetween({});
       const blocks = new Map(all.map(({ id, key }) => [id, `${key} ${young.has(id)}`]));
-      for (const block of all) {
+      // A shard that is being deleted loses its objects first.
+      const isDeleting = shard.storage.setting("deleting") !== undefined;
+      for (const block of isDeleting ? [] : all) {
         if (!this.#traceIds.has(block.key)) this.#traceIds.set(block.key, await this.#readTraceIds(block));
       }
       this.#seen.set(shard.index, { version, blocks });

@@ -246,18 +246,15 @@ export class CompactorObject extends SimObject<Compactor> {
     return super.isBusy || [...this.#others].some(({ alarmsRunning }) => alarmsRunning > 0);
   }
 
-  /** The runtime ends alarms that take too long, and instances that are not the right one. */
-  endOlder(ms: number): void {
+  /** Also instances that are not the right one. */
+  override endOlder(ms: number): void {
     const before = this.context.scheduler.steadyMs - ms;
     for (const host of this.#others) {
       if (host.alarmsRunning > 0 && host.alarmSinceMs > before) continue;
       this.#others.delete(host);
       this.end(host);
     }
-    const { host } = this;
-    if (host === undefined || host.alarmsRunning === 0 || host.alarmSinceMs > before) return;
-    this.context.count("compactor: its time is up");
-    this.crash(undefined);
+    super.endOlder(ms);
   }
 
   /** Labels of what an instance waits for. */

@@ -79,7 +79,7 @@ export class Rest {
   }
 
   #endBroken(random: Random): void {
-    for (const object of this.#objects()) if (object.host?.isBroken === true) object.crash(random);
+    for (const object of this.#world.objects) if (object.host?.isBroken === true) object.crash(random);
   }
 
   /** An object whose alarm was lost sees that when it is called, after a while. */
@@ -99,10 +99,6 @@ export class Rest {
     }
   }
 
-  #objects() {
-    return [...this.#world.shards, ...this.#world.compactors, this.#world.tenant()];
-  }
-
   async #until(endMs: number, isBusy: () => boolean): Promise<void> {
     const { faults, scheduler } = this.#context;
     for (let turn = 0; isBusy(); turn++) {
@@ -118,11 +114,11 @@ export class Rest {
   }
 
   #runAlarm(): boolean {
-    return this.#objects().some((object) => object.alarm());
+    return this.#world.objects.some((object) => object.alarm());
   }
 
   #passToNext(): void {
-    const alarms = this.#objects().map((object) => (object.nextAlarm ?? Infinity) - object.nowMs);
+    const alarms = this.#world.objects.map((object) => (object.nextAlarm ?? Infinity) - object.nowMs);
     const next = Math.min(...alarms, this.#context.scheduler.untilReady() ?? Infinity);
     // An instance that was replaced may wait for what another one was told.
     if (next === Infinity && this.#world.compactors.some(({ isBusy }) => isBusy)) {
@@ -155,11 +151,11 @@ export class Rest {
   }
 
   #isBusy(): boolean {
-    const { clients, shards, compactors } = this.#world;
+    const { clients, shards, objects } = this.#world;
     return (
       clients.isBusy ||
       this.#context.scheduler.waiting.length > 0 ||
-      [...shards, ...compactors, this.#world.tenant()].some(({ isBusy }) => isBusy) ||
+      objects.some(({ isBusy }) => isBusy) ||
       shards.some(({ storage }) => storage.epochs().length > 0 && storage.setting("deleting") === undefined)
     );
   }

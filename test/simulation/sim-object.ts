@@ -131,6 +131,15 @@ export abstract class SimObject<T> {
     host.end();
   }
 
+  /** The runtime ends alarms that take longer than this. */
+  endOlder(ms: number): void {
+    const host = this.#host;
+    const before = this.context.scheduler.steadyMs - ms;
+    if (host === undefined || host.alarmsRunning === 0 || host.alarmSinceMs > before) return;
+    this.context.count(`${this.#kind}: its time is up`);
+    this.crash(undefined);
+  }
+
   /** The runtime takes an object away that has nothing to do: all is durable, memory is gone. */
   evict(): string {
     const host = this.#host;

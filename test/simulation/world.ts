@@ -123,6 +123,10 @@ export class World implements Places {
     return this.#compactors;
   }
 
+  get objects(): readonly (ShardObject | CompactorObject | TenantObject)[] {
+    return [...this.shards, ...this.#compactors, this.#tenant];
+  }
+
   // --- Shards ---
 
   /** Runs the alarm of a shard whose time has come, or, `early`, of any. */
@@ -357,9 +361,9 @@ export class World implements Places {
   /** No request, and no alarm, lasts as long as objects are kept that nobody needs any more. */
   #beforeLeap(ms: number): void {
     this.scheduler.resumeOlder(WAIT_MAX_MS);
+    const oldestMs = ms >= this.limits.objectGraceMs / 4 ? 0 : this.limits.objectGraceMs / 4;
+    for (const object of this.objects) object.endOlder(oldestMs);
     if (ms >= WAIT_MAX_MS) this.store.land();
-    const isLong = ms >= this.limits.objectGraceMs / 4;
-    for (const compactor of this.#compactors) compactor.endOlder(isLong ? 0 : this.limits.objectGraceMs / 4);
   }
 
   #afterLeap(): void {
@@ -383,7 +387,7 @@ export class World implements Places {
   /** Holds between any two steps. Looks at the traces that the step changed, and at a random one. */
   async check(random: Random): Promise<void> {
     this.throwFailure();
-    for (const object of [...this.shards, ...this.#compactors, this.#tenant]) {
+    for (const object of this.objects) {
       if (object.host?.isBroken === true && random.chance(0.3)) object.crash(random);
     }
     await this.noteProgress();
