@@ -13,6 +13,12 @@ describe("status routes", () => {
   test.each([
     ["/api/echo", "echo\n"],
     ["/ready", "ready\n"],
+    ["/status/version", `tempo, version 3.0.2 (rubato ${VERSION})\n`],
+    ["/status/usage-stats", "usage-stats is not enabled\n"],
+    [
+      "/status",
+      `GET /status/version\ntempo, version 3.0.2 (rubato ${VERSION})\n\nGET /status/usage-stats\nusage-stats is not enabled\n`,
+    ],
   ])("%s answers %j as text, by any method", async (path, body) => {
     for (const method of METHODS) {
       const response = await ask(path, method);
