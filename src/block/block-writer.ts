@@ -4,6 +4,7 @@ import { concatBytes } from "../util/bytes.ts";
 import { BlockBuilder } from "./block-builder.ts";
 import { planColumns } from "./column-plan.ts";
 import type { WrittenBlock } from "./meta.ts";
+import { OTLP_PAGE_BYTES } from "./otlp-pages.ts";
 import { SpanIndex, WORDS } from "./span-index.ts";
 import { TraceFeeder } from "./trace-feeder.ts";
 
@@ -34,6 +35,7 @@ export async function writeColumns(
   const plan = planColumns(index.keys, index.count);
   const builder = new BlockBuilder((bytes) => void chunks.push(bytes), plan, index.keys, {
     zstdLevel: 0,
+    otlpPageBytes: OTLP_PAGE_BYTES,
     isColumnsOnly: true,
     filterBits: 16,
     arrivedMs: 0,
@@ -74,6 +76,7 @@ export async function writeBlock(
   const plan = planColumns(index.keys, index.count);
   const builder = new BlockBuilder(sink, plan, index.keys, {
     zstdLevel: options.zstdLevel,
+    otlpPageBytes: OTLP_PAGE_BYTES,
     filterBits: options.filterBits ?? 16,
     arrivedMs: options.arrivedMs,
     replaces: [],

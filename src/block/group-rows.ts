@@ -22,6 +22,8 @@ const NO_BYTES: Uint8Array = new Uint8Array(0);
 export interface GroupContext {
   /** 0: columns are not compressed. */
   readonly zstdLevel: number;
+  /** Bytes before compression at which a page of otlp_span ends. */
+  readonly otlpPageBytes: number;
   /** Without otlp_span. */
   readonly isColumnsOnly?: boolean;
   readonly pause: () => Promise<void>;
@@ -51,7 +53,7 @@ export class GroupRows {
     this.#file = file;
     this.#pause = context.pause;
     if (context.isColumnsOnly !== true) {
-      this.#otlp = new OtlpPages((bytes) => file.write(bytes), file.position, context.zstdLevel);
+      this.#otlp = new OtlpPages((bytes) => file.write(bytes), file.position, context);
     }
   }
 

@@ -34,6 +34,8 @@ export const MERGE_TRACE_BYTES_MAX: number = 40 * 1024 * 1024;
 /** Spans between two pauses: some 10 ms of work. */
 const SPANS_PER_PAUSE = 2000;
 const FILTER_BITS = 16;
+/** 1.2 bytes a span less than pages of 512 KB; a lookup then reads some 105 KB. Such blocks are kept for weeks. */
+const OTLP_PAGE_BYTES: number = 768 * 1024;
 
 /**
  * Merges blocks of any version into one of the newest. Spans of one trace come together, exact duplicates vanish.
@@ -87,6 +89,7 @@ class Merge {
     const plan = planOf(inputs, this.#index.keys);
     this.#builder = new BlockBuilder((bytes) => void this.#pending.push(bytes), plan, this.#index.keys, {
       zstdLevel,
+      otlpPageBytes: OTLP_PAGE_BYTES,
       filterBits: FILTER_BITS,
       arrivedMs,
       replaces,

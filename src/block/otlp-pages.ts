@@ -15,8 +15,8 @@ export const OTLP_COLUMN: ColumnSchema = {
   compression: "zstd",
 };
 
-/** 512 KB: 66 bytes a span where 256 KB takes 70 and 1 MB 63, and a lookup still reads some 76 KB. */
-const OTLP_PAGE_BYTES: number = 512 * 1024;
+/** Of a flush: 66 bytes a span where 256 KB takes 70 and 1 MB 63, and a lookup still reads some 76 KB. */
+export const OTLP_PAGE_BYTES: number = 512 * 1024;
 
 /** Length before a PLAIN value. */
 const LENGTH_BYTES = 4;
@@ -25,7 +25,8 @@ export class OtlpPages {
   readonly pages: (TracePage & PageLocation)[] = [];
   readonly #write: (bytes: Uint8Array) => void;
   readonly #zstdLevel: number;
-  readonly #buffer = new ByteBuffer(OTLP_PAGE_BYTES + 64 * 1024);
+  readonly #pageBytes: number;
+  readonly #buffer: ByteBuffer;
   #offset: number;
   #rows = 0;
   #rowsBefore = 0;
@@ -39,16 +40,22 @@ export class OtlpPages {
   byteLength = 0;
 
   /** @param offset of the first page in the file, to which `write` appends */
-  constructor(write: (bytes: Uint8Array) => void, offset: number, zstdLevel: number) {
+  constructor(
+    write: (bytes: Uint8Array) => void,
+    offset: number,
+    options: { readonly zstdLevel: number; readonly otlpPageBytes: number },
+  ) {
     this.#write = write;
     this.#offset = offset;
-    this.#zstdLevel = zstdLevel;
+    this.#zstdLevel = options.zstdLevel;
+    this.#pageBytes = options.otlpPageBytes;
+    this.#buffer = new ByteBuffer(options.otlpPageBytes + 64 * 1024);
   }
 
   /** Announces a trace, greater than the one before, of which `spanBytes` bytes in `spanCount` spans will follow. */
   beginTrace(traceId: Uint8Array, spanCount: number, spanBytes: number): void {
     const bytes = spanBytes + spanCount * (LENGTH_BYTES + SUFFIX_BYTES);
-    if (this.#buffer.length + bytes > OTLP_PAGE_BYTES) this.cut();
+    if (this.#buffer.length + bytes > this.#pageBytes) this.cut();
     this.#traceId = traceId;
     this.#isContinued = false;
   }
@@ -57,7 +64,7 @@ export class OtlpPages {
   add({ bytes, start, end, resource, scope }: OwnedSpan): void {
     const buffer = this.#buffer;
     const length = end - start + SUFFIX_BYTES;
-    if (buffer.length + LENGTH_BYTES + length > OTLP_PAGE_BYTES) this.cut();
+    if (buffer.length + LENGTH_BYTES + length > this.#pageBytes) this.cut();
     if (this.#rows === 0) {
       this.#firstTraceId = this.#traceId;
       this.#firstIsContinued = this.#isContinued;
