@@ -77,6 +77,8 @@ export interface ScanLimits {
   readonly columnCacheBytes: number;
   /** Bytes of blocks' trace ids that are kept. */
   readonly traceCacheBytes: number;
+  /** Bytes of a few rows of blocks that are kept: of traces that are in several blocks, and of results. */
+  readonly sparseCacheBytes: number;
   /** Heap of blocks' footers that are kept: about 70 KB a row group. */
   readonly footerCacheBytes: number;
   /** Bytes of live spans as columns that are kept: a buffer of 32 MiB takes 8. */
@@ -93,7 +95,7 @@ export interface ScanLimits {
   readonly maxRangeMs: number;
   /** Traces in one page of a search, whatever its `limit`: the next page is had by the cursor. */
   readonly maxAnswerTraces: number;
-  /** Spans in one page of a search that wants all spans of each spanset (`spss=0`). */
+  /** Spans in one page of a search, with one spanset each trace: `spss` is less when pages are larger. */
   readonly maxAnswerSpans: number;
   /** Samples in the answer of a metrics query, about 45 bytes each; of more the last series are left out. */
   readonly maxAnswerSamples: number;
@@ -149,6 +151,7 @@ export const DEFAULT_LIMITS: Limits = {
   scan: {
     columnCacheBytes: 32 * MIB,
     traceCacheBytes: 12 * MIB,
+    sparseCacheBytes: 4 * MIB,
     footerCacheBytes: 6 * MIB,
     liveCacheBytes: 24 * MIB,
     maxHeldBytes: 24 * MIB,
@@ -158,8 +161,8 @@ export const DEFAULT_LIMITS: Limits = {
     // The longest retention: what bounds a query is the bytes that it may look into.
     maxRangeMs: 3660 * 86_400_000,
     maxAnswerTraces: 10_000,
-    maxAnswerSpans: 100_000,
-    maxAnswerSamples: 500_000,
+    maxAnswerSpans: 30_000,
+    maxAnswerSamples: 300_000,
     maxTagBytes: 1_000_000,
   },
 };

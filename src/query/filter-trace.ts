@@ -86,6 +86,8 @@ const TABLE_BYTES_MAX = 64 * 1024 * 1024;
 async function sourcesOf(bytes: Uint8Array): Promise<readonly SpanSource[]> {
   const file = bytesSource(await writeColumns([bytes]));
   const block = await openBlock(file);
+  const traces = new LruCache<TraceTable>(TABLE_BYTES_MAX, ({ ids }) => ids.length);
+  const caches = { chunks: undefined, sparse: undefined, traces };
   return blockSources(
     { block, attributes: await block.attributes() },
     {
@@ -93,10 +95,7 @@ async function sourcesOf(bytes: Uint8Array): Promise<readonly SpanSource[]> {
       readsMax: Infinity,
       heldBytesMax: 0,
       io: { inspectedBytes: 0, heldBytes: 0 },
-      caches: {
-        chunks: undefined,
-        traces: new LruCache<TraceTable>(TABLE_BYTES_MAX, ({ ids }) => ids.length),
-      },
+      caches,
       readParts: (_, parts) => Promise.all(parts.map((part) => file.read(part))),
     },
   );

@@ -94,7 +94,7 @@ describe("parameters", () => {
         expect(intervals.count).toBeLessThanOrEqual(10_003);
         expect(intervals.stepNs > 0n).toBe(true);
         expect(maxSeries).toBeGreaterThan(0);
-        expect(maxSeries * intervals.count).toBeLessThanOrEqual(Math.max(500_000, intervals.count));
+        expect(maxSeries * intervals.count).toBeLessThanOrEqual(Math.max(300_000, intervals.count));
         expect(exemplars).toBeLessThanOrEqual(100);
       }),
       { numRuns: 2000 },

@@ -2,7 +2,9 @@
 import { type DescMessage, type MessageShape, toBinary, toJson } from "@bufbuild/protobuf";
 import type { ScanReport } from "../../query/query-scan.ts";
 import { logError } from "../../util/log.ts";
+import type { Chunks } from "../../query/trace-body.ts";
 import { compressible } from "../compress.ts";
+import { streamChunks } from "../stream-chunks.ts";
 
 export type Encoding = "json" | "protobuf" | "llm";
 
@@ -24,30 +26,76 @@ export function jsonAnswer(
   return compressible(request, new TextEncoder().encode(json), { ...headers, "content-type": type });
 }
 
+/** Characters up to which an answer is made at once. */
+const WHOLE_CHARS_MAX = 256 * 1024;
+/** Characters of a chunk, about. */
+const CHUNK_CHARS = 64 * 1024;
+
+function* chunksOf(first: readonly string[], rest: Iterator<string>): Chunks {
+  let parts = [...first];
+  let chars = CHUNK_CHARS;
+  for (let next = rest.next(); next.done !== true; next = rest.next()) {
+    if (chars >= CHUNK_CHARS) {
+      yield encoded(parts.join(""));
+      parts = [];
+      chars = 0;
+    }
+    parts.push(next.value);
+    chars += next.value.length;
+  }
+  yield encoded(parts.join(""));
+}
+
+/** A buffer of its own, that the stream may take. */
+function encoded(text: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new TextEncoder().encode(text));
+}
+
+/** JSON that is made part by part: a large answer is never in memory as a whole. */
+export function longJsonAnswer(
+  request: Request,
+  json: Iterable<string>,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const parts = json[Symbol.iterator]();
+  const first: string[] = [];
+  let chars = 0;
+  while (chars <= WHOLE_CHARS_MAX) {
+    const next = parts.next();
+    if (next.done === true) return jsonAnswer(request, first.join(""), headers);
+    first.push(next.value);
+    chars += next.value.length;
+  }
+  const body = streamChunks(chunksOf(first, parts));
+  return compressible(request, body, { ...headers, "content-type": "application/json" });
+}
+
 export function llmAnswer(request: Request, json: unknown): Response {
   return jsonAnswer(request, JSON.stringify(json), {}, `${LLM_TYPE}+json`);
+}
+
+export function protobufAnswer(
+  request: Request,
+  bytes: Uint8Array,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  return compressible(request, bytes, { ...headers, "content-type": "application/protobuf" });
 }
 
 export interface MessageAnswer<Desc extends DescMessage> {
   readonly schema: Desc;
   readonly message: MessageShape<Desc>;
-  /** Fields that JSON has even when they are empty, in which case protobuf's mapping leaves them out. */
-  readonly lists: readonly string[];
-  readonly headers?: Readonly<Record<string, string>>;
+  /** A field that JSON has even when it is empty, in which case protobuf's mapping leaves it out. */
+  readonly list: string;
 }
 
 /** A message as JSON, or as protobuf for who asks for it. */
 export function messageAnswer<Desc extends DescMessage>(
   request: Request,
-  { schema, message, lists, headers = {} }: MessageAnswer<Desc>,
+  { schema, message, list }: MessageAnswer<Desc>,
 ): Response {
-  if (encodingOf(request) === "protobuf") {
-    const bytes = Uint8Array.from(toBinary(schema, message));
-    return compressible(request, bytes, { ...headers, "content-type": "application/protobuf" });
-  }
-  const json = toJson(schema, message);
-  const empty = Object.fromEntries(lists.map((name) => [name, []]));
-  return jsonAnswer(request, JSON.stringify(Object.assign(empty, json)), headers);
+  if (encodingOf(request) === "protobuf") return protobufAnswer(request, toBinary(schema, message));
+  return jsonAnswer(request, JSON.stringify(Object.assign({ [list]: [] }, toJson(schema, message))));
 }
 
 /** Sources named in a message; with hundreds of blocks the rest is only counted. */

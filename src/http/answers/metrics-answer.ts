@@ -72,29 +72,27 @@ function partialMessage(run: MetricsRun, maxSeries: number): string | undefined 
   return messages.length === 0 ? undefined : messages.join("; ");
 }
 
-function answerJson(run: MetricsRun, maxSeries: number, series: readonly string[]): string {
-  const parts = series.length === 0 ? [] : [`"series":[${series.join(",")}]`];
-  parts.push(`"metrics":${metricsJson(run)}`);
+function* answerJson(
+  run: MetricsRun,
+  maxSeries: number,
+  { series, write }: { readonly series: readonly Series[]; readonly write: (series: Series) => string },
+): Generator<string> {
+  yield "{";
+  for (const [index, one] of series.entries()) yield (index === 0 ? '"series":[' : ",") + write(one);
+  if (series.length > 0) yield "],";
+  yield `"metrics":${metricsJson(run)}`;
   const message = partialMessage(run, maxSeries);
-  if (message !== undefined) parts.push(`"status":"PARTIAL","message":${JSON.stringify(message)}`);
-  return `{${parts.join(",")}}`;
+  if (message !== undefined) yield `,"status":"PARTIAL","message":${JSON.stringify(message)}`;
+  yield "}";
 }
 
-/** The answer of a range query. */
-export function rangeAnswer(run: MetricsRun, maxSeries: number): string {
-  return answerJson(
-    run,
-    maxSeries,
-    run.series.map((series) => seriesJson(series)),
-  );
+/** The answer of a range query, series by series. */
+export function rangeJson(run: MetricsRun, maxSeries: number): Generator<string> {
+  return answerJson(run, maxSeries, { series: run.series, write: seriesJson });
 }
 
 /** The answer of an instant query: one value for each series that has one. */
-export function instantAnswer(run: MetricsRun, maxSeries: number): string {
+export function instantJson(run: MetricsRun, maxSeries: number): Generator<string> {
   const series = run.series.filter(({ samples }) => samples.length > 0);
-  return answerJson(
-    run,
-    maxSeries,
-    series.map((one) => instantSeriesJson(one)),
-  );
+  return answerJson(run, maxSeries, { series, write: instantSeriesJson });
 }

@@ -1,6 +1,8 @@
 // The answer of a search.
-import { create } from "@bufbuild/protobuf";
+import { create, toJson } from "@bufbuild/protobuf";
 import {
+  type SearchMetrics,
+  SearchMetricsSchema,
   type SearchResponse,
   SearchResponseSchema,
   type SpanSet,
@@ -53,23 +55,37 @@ function traceMetadata(trace: TraceResult, hasSpansets: boolean): TraceSearchMet
   });
 }
 
+function metricsOf(run: SearchRun): SearchMetrics {
+  return create(SearchMetricsSchema, {
+    inspectedTraces: run.inspectedTraces,
+    inspectedBytes: BigInt(run.inspectedBytes),
+    totalBlocks: run.totalBlocks,
+    completedJobs: run.completedJobs,
+    totalJobs: run.totalJobs,
+    totalBlockBytes: BigInt(run.totalBlockBytes),
+    inspectedSpans: BigInt(run.inspectedSpans),
+  });
+}
+
 /**
  * What Grafana's decoder knows, and no more: whether the answer is complete shows in the numbers of jobs.
  * @param hasSpansets false for a search by tags
  */
-export function searchResponse(run: SearchRun, hasSpansets: boolean): SearchResponse {
+export function searchMessage(run: SearchRun, hasSpansets: boolean): SearchResponse {
   return create(SearchResponseSchema, {
     traces: run.traces.map((trace) => traceMetadata(trace, hasSpansets)),
-    metrics: {
-      inspectedTraces: run.inspectedTraces,
-      inspectedBytes: BigInt(run.inspectedBytes),
-      totalBlocks: run.totalBlocks,
-      completedJobs: run.completedJobs,
-      totalJobs: run.totalJobs,
-      totalBlockBytes: BigInt(run.totalBlockBytes),
-      inspectedSpans: BigInt(run.inspectedSpans),
-    },
+    metrics: metricsOf(run),
   });
+}
+
+/** The same message as JSON, trace by trace. */
+export function* searchJson(run: SearchRun, hasSpansets: boolean): Generator<string> {
+  yield '{"traces":[';
+  for (const [index, trace] of run.traces.entries()) {
+    const json = toJson(TraceSearchMetadataSchema, traceMetadata(trace, hasSpansets));
+    yield (index === 0 ? "" : ",") + JSON.stringify(json);
+  }
+  yield `],"metrics":${JSON.stringify(toJson(SearchMetricsSchema, metricsOf(run)))}}`;
 }
 
 /**

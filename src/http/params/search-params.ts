@@ -69,12 +69,14 @@ export function readSearchParams(params: URLSearchParams, nowMs: number, limits:
   const spans = spansParam(params);
   const window = readWindow(params, nowMs, limits);
   const tags = tagText === undefined ? otherParams(params) : parseLogfmt(tagText);
+  const { maxAnswerTraces, maxAnswerSpans } = limits.scan;
+  const pageLimit = Math.min(limit, maxAnswerTraces);
   return {
     query: q === undefined ? tagSearchQuery({ tags, minDurationNs, maxDurationNs }) : searchQuery(q),
     hasSpansets: q !== undefined,
     window,
-    limit: Math.min(limit, limits.scan.maxAnswerTraces),
-    spansPerSpanset: Math.min(spans, Math.max(SPANS_MAX, Math.ceil(limits.scan.maxAnswerSpans / limit))),
+    limit: pageLimit,
+    spansPerSpanset: Math.min(spans, Math.max(1, Math.floor(maxAnswerSpans / pageLimit))),
     cursor: cursorParam(params),
   };
 }

@@ -1,9 +1,10 @@
 // Search, Tempo's `/api/search`.
+import { toBinary } from "@bufbuild/protobuf";
 import { Hono } from "hono";
 import { SearchResponseSchema } from "../../otlp/gen/tempopb/search_pb.ts";
 import { runSearch } from "../../query/run-search.ts";
-import { messageAnswer, missingText } from "../answers/answer.ts";
-import { searchHeaders, searchResponse } from "../answers/search-answer.ts";
+import { encodingOf, longJsonAnswer, missingText, protobufAnswer } from "../answers/answer.ts";
+import { searchHeaders, searchJson, searchMessage } from "../answers/search-answer.ts";
 import type { AppDeps } from "../deps.ts";
 import { readSearchParams } from "../params/search-params.ts";
 import type { ScanPorts } from "../scan-ports.ts";
@@ -16,12 +17,10 @@ export function searchRoutes(deps: AppDeps, scan: ScanPorts): Hono {
     const { hasSpansets, ...input } = readSearchParams(params, deps.clock.now(), deps.limits);
     const run = await runSearch(await scan(), { ...input, signal: request.signal });
     missingText(run);
-    return messageAnswer(request, {
-      schema: SearchResponseSchema,
-      message: searchResponse(run, hasSpansets),
-      lists: ["traces"],
-      headers: searchHeaders(run),
-    });
+    const headers = searchHeaders(run);
+    return encodingOf(request) === "protobuf"
+      ? protobufAnswer(request, toBinary(SearchResponseSchema, searchMessage(run, hasSpansets)), headers)
+      : longJsonAnswer(request, searchJson(run, hasSpansets), headers);
   });
   return app;
 }

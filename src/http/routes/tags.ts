@@ -39,12 +39,12 @@ export function tagRoutes(deps: AppDeps, scan: ScanPorts): Hono {
   app.all("/api/search/tags", async ({ req: { raw: request } }) => {
     const params = namesParams(deps, request);
     const message = tagNames(await findNames(ports, request, params), params.scope);
-    return messageAnswer(request, { schema: SearchTagsResponseSchema, message, lists: ["tagNames"] });
+    return messageAnswer(request, { schema: SearchTagsResponseSchema, message, list: "tagNames" });
   });
   app.all("/api/v2/search/tags", async ({ req: { raw: request } }) => {
     const params = namesParams(deps, request);
     const message = tagScopes(await findNames(ports, request, params), params.scope);
-    return messageAnswer(request, { schema: SearchTagsV2ResponseSchema, message, lists: ["scopes"] });
+    return messageAnswer(request, { schema: SearchTagsV2ResponseSchema, message, list: "scopes" });
   });
   app.all(`${V1_PREFIX}*`, async (c) => {
     const name = tagNameInPath(new URL(c.req.url).pathname, V1_PREFIX);
@@ -99,12 +99,12 @@ async function valuesV1(ports: Ports, request: Request, name: string): Promise<R
   const known = V1_VALUES.get(name);
   const run = known === undefined ? await findValues(ports, request, readTagFieldV1(name)) : undefined;
   const message = tagValuesV1(known ?? run?.values.map(({ value }) => value) ?? [], run ?? NOTHING_READ);
-  return messageAnswer(request, { schema: SearchTagValuesResponseSchema, message, lists: ["tagValues"] });
+  return messageAnswer(request, { schema: SearchTagValuesResponseSchema, message, list: "tagValues" });
 }
 
 async function valuesV2(ports: Ports, request: Request, name: string): Promise<Response> {
   const run = await findValues(ports, request, readTagField(name));
   if (encodingOf(request) === "llm") return llmAnswer(request, llmTagValues(run.values));
   const schema = SearchTagValuesV2ResponseSchema;
-  return messageAnswer(request, { schema, message: tagValuesV2(run), lists: ["tagValues"] });
+  return messageAnswer(request, { schema, message: tagValuesV2(run), list: "tagValues" });
 }

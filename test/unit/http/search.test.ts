@@ -1,4 +1,5 @@
 // Search over HTTP: parameters, JSON and protobuf, headers, pages.
+import { gunzipSync } from "node:zlib";
 import { fromBinary, toJson } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { readSearchParams, type SearchParams } from "../../../src/http/params/search-params.ts";
@@ -74,8 +75,10 @@ describe("search: parameters", () => {
     ["", { limit: 20, spansPerSpanset: 3, hasSpansets: false, cursor: undefined }],
     ["q={}", { hasSpansets: true }],
     ["limit=7&spss=100", { limit: 7, spansPerSpanset: 100 }],
-    ["spss=0", { spansPerSpanset: 5000 }],
-    ["spss=0&limit=262144", { spansPerSpanset: 100, limit: 10_000 }],
+    ["spss=0", { spansPerSpanset: 1500 }],
+    ["spss=0&limit=262144", { spansPerSpanset: 3, limit: 10_000 }],
+    ["spss=100&limit=300", { spansPerSpanset: 100, limit: 300 }],
+    ["spss=100&limit=1500", { spansPerSpanset: 20, limit: 1500 }],
     ["limit=&spss=&q=&tags=&start=&end=&since=&cursor=", { limit: 20, hasSpansets: false }],
     [`cursor=17-${CHECKOUT}`, { cursor: { startNs: 17n, traceId: CHECKOUT } }],
     ["start=10&end=20", { window: { startNs: 10n * NS, endNs: 21n * NS - 1n } }],
@@ -292,6 +295,29 @@ describe("search: answers", () => {
     const stored = await queryApp({ blocks: [SHOP.slice(0, 1), SHOP.slice(1)] });
     const body = await (await stored.get(path)).json<{ traces: unknown }>();
     expect(body.traces).toEqual((JSON.parse(texts[0] ?? "") as { traces: unknown }).traces);
+  });
+
+  test("a large answer is made part by part, and is the same", async () => {
+    const spans = Array.from({ length: 1500 }, (_, i) => ({
+      traceId: (i + 1).toString(16),
+      spanId: (i + 1).toString(16).padStart(16, "0"),
+      name: `ä ${"x".repeat(100)} ${i}`,
+    }));
+    const app = await queryApp({ live: spans });
+    const path = pathOf("/api/search", { q: "{} | select(name)", limit: 1500 });
+    const { traces } = await (await app.get(path)).json<{ traces: { rootTraceName: string }[] }>();
+    const names = traces.map(({ rootTraceName }) => rootTraceName);
+    expect(new Set(names)).toEqual(new Set(spans.map(({ name }) => name)));
+    const packed = await app.get(path, { "accept-encoding": "gzip" });
+    const inflated = gunzipSync(new Uint8Array(await packed.arrayBuffer())).toString();
+    expect((JSON.parse(inflated) as { traces: unknown[] }).traces).toEqual(traces);
+    const metrics = pathOf("/api/metrics/query_range", {
+      q: "{} | rate() by(name)",
+      since: "1h",
+      step: "1m",
+    });
+    const { series } = await (await app.get(metrics)).json<{ series: unknown[] }>();
+    expect(series).toHaveLength(1500);
   });
 
   test("what lies beyond a limit makes the total a lower bound", async () => {
