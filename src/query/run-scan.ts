@@ -99,8 +99,8 @@ class WatchedSource implements SpanSource {
     return this.#watch(this.source.traces());
   }
 
-  async load(names: readonly ColumnName[]): Promise<readonly Column[]> {
-    const columns = await this.#watch(this.source.load(names));
+  async load(names: readonly ColumnName[], rows?: Uint32Array): Promise<readonly Column[]> {
+    const columns = await this.#watch(this.source.load(names, rows));
     return columns.map((column) => new WatchedColumn(column, (reason) => this.#note(reason)));
   }
 

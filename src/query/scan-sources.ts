@@ -154,7 +154,7 @@ function memoryReader(
     readsMax: Infinity,
     heldBytesMax: 0,
     io: { inspectedBytes: 0, heldBytes: 0 },
-    caches: { chunks: undefined, traces: cache.traces },
+    caches: { chunks: undefined, traces: cache.traces, sparse: undefined },
     readParts: (_, parts) => Promise.all(parts.map((part) => ranges.read(part))),
   };
 }

@@ -18,8 +18,10 @@ import {
   type TraceTable,
 } from "../traceql/storage.ts";
 import { AppError } from "../util/errors.ts";
+import { mix32 } from "../util/hash.ts";
 import type { LruCache } from "../util/lru-cache.ts";
 import { coalesce } from "./coalesce.ts";
+import { SparseColumn } from "./sparse-column.ts";
 
 /** The file's names of the columns that every source has. */
 const FILE_NAMES: Readonly<Record<SpanColumn, string>> = {
@@ -60,7 +62,12 @@ export interface ScanCaches {
   /** Column chunks as they are in the file, dictionaries maybe decoded; undefined: there is no need. */
   readonly chunks: LruCache<ColumnChunk> | undefined;
   readonly traces: LruCache<TraceTable>;
+  /** Columns of which a few rows were asked for; undefined: likewise. */
+  readonly sparse?: LruCache<SparseColumn> | undefined;
 }
+
+/** Rows are few when they are one in this many: fewer than pages, all of which they mostly lie in. */
+const FEW_ROWS_ONE_IN = 32;
 
 /** What is asked for together. */
 export type ExpectedColumn = ColumnName | typeof TRACES;
@@ -80,6 +87,8 @@ export interface ScannedBlock {
 
 interface Wanted {
   readonly columns: readonly FileColumn[];
+  /** Whether the cache is for them: of what was read for a few rows only these are kept. */
+  readonly isKept: boolean;
   readonly resolve: (chunks: readonly ColumnChunk[]) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -127,10 +136,17 @@ export class BlockSource implements SpanSource {
 
   /**
    * Says what will be asked for together, in one turn or one after the other: whoever needs a part of it reads all.
-   * Columns that are not there count for nothing.
+   * Columns that are not there, or in an earlier list, count for nothing.
    */
   expect(...together: readonly (readonly ExpectedColumn[])[]): void {
-    this.#expected = together.map((names) => new Set(names.flatMap((name) => this.#expectedColumn(name))));
+    const known = new Set<FileColumn>();
+    this.#expected = together.map((names) => {
+      const columns = names
+        .flatMap((name) => this.#expectedColumn(name))
+        .filter((column) => !known.has(column));
+      for (const column of columns) known.add(column);
+      return new Set(columns);
+    });
   }
 
   /** Gives up what was read along. */
@@ -149,8 +165,35 @@ export class BlockSource implements SpanSource {
   }
 
   /** Columns that are asked for in the same turn share reads. */
-  async load(names: readonly ColumnName[]): Promise<readonly Column[]> {
-    return this.#fetch(names.map((name) => this.#fileColumn(this.#fileName(name))));
+  async load(names: readonly ColumnName[], rows?: Uint32Array): Promise<readonly Column[]> {
+    const columns = names.map((name) => this.#fileColumn(this.#fileName(name)));
+    const isFew = rows !== undefined && rows.length * FEW_ROWS_ONE_IN < this.rowCount;
+    return isFew ? this.#loadRows(columns, rows) : this.#fetch(columns, true);
+  }
+
+  async #loadRows(columns: readonly FileColumn[], rows: Uint32Array): Promise<readonly Column[]> {
+    const { sparse } = this.#reader.caches;
+    if (sparse === undefined) return this.#fetch(columns, true);
+    const name = `${this.#reader.key}:${hashOf(rows)}`;
+    const keyOf = (column: FileColumn): string => `${name}@${rangeOf(column).offset}`;
+    const found = new Map<FileColumn, SparseColumn>();
+    for (const column of columns) {
+      this.#inspect(column);
+      const kept = sparse.get(keyOf(column));
+      if (kept !== undefined && isEqual(kept.rows, rows)) found.set(column, kept);
+    }
+    const missing = columns.filter((column) => !found.has(column));
+    const chunks = missing.length === 0 ? [] : await this.#fetch(missing, false);
+    missing.forEach((column, i) => {
+      const chunk = chunks[i];
+      if (chunk === undefined) return;
+      const picked = new SparseColumn(chunk, this.pageRows, rows);
+      sparse.set(keyOf(column), picked);
+      found.set(column, picked);
+      // Other rows of it may be shown.
+      this.#holdIfRoom(column, chunk);
+    });
+    return columns.flatMap((column) => found.get(column) ?? []);
   }
 
   #expectedColumn(name: ExpectedColumn): FileColumn[] {
@@ -218,7 +261,7 @@ export class BlockSource implements SpanSource {
   }
 
   async #readTraces(column: FileColumn): Promise<TraceTable> {
-    const [chunk] = await this.#fetch([column]);
+    const [chunk] = await this.#fetch([column], false);
     if (chunk === undefined) throw this.#corrupt("no trace ids");
     const { dictionary } = chunk;
     if (
@@ -254,9 +297,9 @@ export class BlockSource implements SpanSource {
   }
 
   /** The bytes of the columns' chunks: from the cache, otherwise with what else is asked for in this turn. */
-  #fetch(columns: readonly FileColumn[]): Promise<readonly ColumnChunk[]> {
+  #fetch(columns: readonly FileColumn[], isKept: boolean): Promise<readonly ColumnChunk[]> {
     const { promise, resolve, reject } = Promise.withResolvers<readonly ColumnChunk[]>();
-    this.#wanted.push({ columns, resolve, reject });
+    this.#wanted.push({ columns, isKept, resolve, reject });
     if (this.#wanted.length === 1) queueMicrotask(() => void this.#fetchWanted());
     return promise;
   }
@@ -266,8 +309,11 @@ export class BlockSource implements SpanSource {
     this.#wanted = [];
     try {
       const chunks = await this.#read(new Set(wanted.flatMap(({ columns }) => columns)));
-      for (const { columns, resolve } of wanted) {
-        for (const column of columns) this.#inspect(column);
+      for (const { columns, isKept, resolve } of wanted) {
+        for (const column of columns) {
+          this.#inspect(column);
+          if (isKept) this.#keep(column, chunks.get(column));
+        }
         resolve(columns.flatMap((column) => chunks.get(column) ?? []));
       }
     } catch (error) {
@@ -299,9 +345,20 @@ export class BlockSource implements SpanSource {
     return held;
   }
 
+  #holdIfRoom(column: FileColumn, chunk: ColumnChunk): void {
+    const { io, heldBytesMax } = this.#reader;
+    if (this.#held.has(column) || this.#cached(column) !== undefined) return;
+    if (io.heldBytes + column.chunk.byteLength <= heldBytesMax) this.#hold(column, chunk);
+  }
+
   #hold(column: FileColumn, chunk: ColumnChunk): void {
     this.#held.set(column, chunk);
     this.#reader.io.heldBytes += column.chunk.byteLength;
+  }
+
+  #keep(column: FileColumn, chunk: ColumnChunk | undefined): void {
+    if (chunk === undefined || column.schema.name === TRACE_ID || this.#cached(column) === chunk) return;
+    this.#reader.caches.chunks?.set(`${this.#reader.key}@${rangeOf(column).offset}`, chunk);
   }
 
   #cached(column: FileColumn): ColumnChunk | undefined {
@@ -350,10 +407,7 @@ export class BlockSource implements SpanSource {
           const bytes = parts[i];
           if (bytes?.length !== range.length)
             throw this.#corrupt(`column ${column.schema.name} is cut short`);
-          const chunk = this.#chunkOf(column, bytes);
-          chunks.set(column, chunk);
-          if (column.schema.name === TRACE_ID) return;
-          reader.caches.chunks?.set(`${reader.key}@${range.offset}`, chunk);
+          chunks.set(column, this.#chunkOf(column, bytes));
         });
       }),
     );
@@ -366,6 +420,16 @@ export class BlockSource implements SpanSource {
 }
 
 const INT64_MAX = 2n ** 63n - 1n;
+
+function hashOf(rows: Uint32Array): number {
+  let hash = rows.length;
+  for (const row of rows) hash = mix32(hash ^ row);
+  return hash;
+}
+
+function isEqual(a: Uint32Array, b: Uint32Array): boolean {
+  return a.length === b.length && a.every((row, i) => row === b[i]);
+}
 
 function isSpanColumn(name: ColumnName): name is SpanColumn {
   return Object.hasOwn(FILE_NAMES, name);

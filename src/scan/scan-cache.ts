@@ -5,12 +5,15 @@ import { LruCache } from "../util/lru-cache.ts";
 import type { ScanCaches } from "./block-source.ts";
 import { LiveCache } from "./live-cache.ts";
 import type { OpenedBlock } from "./open-block.ts";
+import type { SparseColumn } from "./sparse-column.ts";
 
 export interface ScanCacheLimits {
   /** Bytes of column chunks of blocks, with their dictionaries. */
   readonly columnCacheBytes: number;
   /** Bytes of blocks' trace ids. */
   readonly traceCacheBytes: number;
+  /** Bytes of columns of which a few rows were asked for. */
+  readonly sparseCacheBytes: number;
   /** Heap of blocks' footers. */
   readonly footerCacheBytes: number;
   /** Bytes of live spans as columns. */
@@ -20,12 +23,14 @@ export interface ScanCacheLimits {
 export class ScanCache implements ScanCaches {
   readonly chunks: LruCache<ColumnChunk>;
   readonly traces: LruCache<TraceTable>;
+  readonly sparse: LruCache<SparseColumn>;
   readonly blocks: LruCache<OpenedBlock>;
   readonly live: LiveCache;
 
   constructor(limits: ScanCacheLimits) {
     this.chunks = new LruCache(limits.columnCacheBytes, ({ memoryBytes }) => memoryBytes);
     this.traces = new LruCache(limits.traceCacheBytes, tableBytes);
+    this.sparse = new LruCache(limits.sparseCacheBytes, ({ byteLength }) => byteLength);
     this.blocks = new LruCache(limits.footerCacheBytes, ({ heapBytes }) => heapBytes);
     this.live = new LiveCache(limits.liveCacheBytes);
   }

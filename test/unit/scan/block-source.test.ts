@@ -5,8 +5,15 @@ import { writeColumns } from "../../../src/block/block-writer.ts";
 import type { ByteRange } from "../../../src/block/meta.ts";
 import { bytesSource, openBlock } from "../../../src/block/reader.ts";
 import { type BlockSource, blockSources, TRACES } from "../../../src/scan/block-source.ts";
+import type { SparseColumn } from "../../../src/scan/sparse-column.ts";
 import { coalesce } from "../../../src/scan/coalesce.ts";
-import type { Column, TraceTable, Values } from "../../../src/traceql/storage.ts";
+import {
+  attributeColumn,
+  type Column,
+  type ColumnName,
+  type TraceTable,
+  type Values,
+} from "../../../src/traceql/storage.ts";
 import { LruCache } from "../../../src/util/lru-cache.ts";
 import { buildBlock, hex, type ModelRow, modelRows } from "../../support/block-model.ts";
 import { makeGenerator } from "../../support/generator.ts";
@@ -37,6 +44,7 @@ function makeCaches() {
   return {
     chunks: new LruCache<ColumnChunk>(64 * MIB, ({ memoryBytes }) => memoryBytes),
     traces: new LruCache<TraceTable>(64 * MIB, ({ ids }) => ids.length),
+    sparse: new LruCache<SparseColumn>(MIB, ({ byteLength }) => byteLength),
   };
 }
 
@@ -85,9 +93,10 @@ function valuesOf(source: BlockSource, column: Column): (Uint8Array | undefined)
 function valueAt(values: Values | undefined, index: number): Uint8Array | undefined {
   if (values?.kind === "fixed")
     return values.bytes.subarray(values.width * index, values.width * (index + 1));
+  if (values?.kind === "bits") return Uint8Array.of(((values.bytes[index >>> 3] ?? 0) >>> (index & 7)) & 1);
   if (values?.kind === "bytes")
     return values.bytes.subarray(values.offsets[2 * index], values.offsets[2 * index + 1]);
-  throw new Error(`values of kind ${values?.kind}`);
+  throw new Error("no values");
 }
 
 const text = (bytes: Uint8Array | undefined): string | undefined =>
@@ -160,6 +169,36 @@ describe.each(Object.keys(FILES))("%s", (kind) => {
     expect(expected.some((value) => value !== undefined)).toBe(true);
     expect(valuesOf(source, route).map(text)).toEqual(expected);
     expect(source.rest.length).toBeGreaterThan(0);
+  });
+
+  test("a few rows of any column are those of the whole column, and are kept", async () => {
+    const caches = makeCaches();
+    const { source, reads, io } = await open({ caches });
+    const few = Uint32Array.from([0, 1, 7, 8, 40_000, 40_003, 65_535, source.rowCount - 1]);
+    const names: ColumnName[] = [
+      ...(["name", "kind", "start", "spanId", "parentSpanId", "resource", "events", "rest"] as const),
+      ...source.columns.map(({ key, type }) => attributeColumn(key, type)),
+    ];
+    const whole = await (await open()).source.load(names);
+    const values = whole.map((column) => valuesOf(source, column));
+    const expected = values.map((column) => [...few].map((row) => column[row]));
+    const isFew = (row: number): boolean => few.includes(row);
+    const atRows = (columns: readonly Column[]) =>
+      columns.map((column) => valuesOf(source, column).filter((_, row) => isFew(row)));
+    expect(atRows(await source.load(names, few))).toEqual(expected);
+    expect(expected.flat().filter((value) => value !== undefined).length).toBeGreaterThan(60);
+    const second = await open({ caches });
+    expect(atRows(await second.source.load(names, few))).toEqual(expected);
+    expect(second.reads).toEqual([]);
+    expect(second.io.inspectedBytes).toBe(io.inspectedBytes);
+    expect(reads).toHaveLength(1);
+    // Other rows are not mistaken for these.
+    const others = Uint32Array.from([2, 9]);
+    const [name] = await second.source.load(["name"], others);
+    if (name === undefined) throw new Error("one column");
+    expect([...others].map((row) => valuesOf(source, name)[row])).toEqual(
+      [...others].map((row) => values[0]?.[row]),
+    );
   });
 
   test("what is asked for in one turn is one read, and none the second time", async () => {
