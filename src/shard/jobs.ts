@@ -197,7 +197,9 @@ export class Jobs {
   #commitLate(id: number, output: CatalogueBlock, nowMs: number): JobReply {
     const { catalogue, epochs, limits, storage } = this.#context;
     if (catalogue.has(id)) return { ok: true };
-    const isOurs = !storage.isRetired(id) && !epochs.has(id);
+    // The output of a job of a catalogue that was lost may be all that a rebuild finds of its inputs' spans.
+    const isJobOfOurs = id >= Number(storage.setting(FIRST_JOB) ?? Infinity);
+    const isOurs = isJobOfOurs && !storage.isRetired(id) && !epochs.has(id);
     const deleteAtMs = nowMs + limits.objectGraceMs;
     if (isOurs) catalogue.change({ retire: [{ id, key: output.key, deleteAtMs }] });
     return { ok: false, message: `job ${id} is not open` };

@@ -283,10 +283,10 @@ export class World implements Places {
 
   /** A shard loses all its rows; what is in no block is lost for good, so that there must be none. */
   loseRows(random: Random): string {
-    const shard = random.pick(this.shards);
+    const quiet = this.shards.filter(({ storage }) => storage.epochs().length === 0 && storage.lastId() > 0);
+    if (quiet.length === 0 || this.clients.model.isDeleting) return "not now";
+    const shard = random.pick(quiet);
     const { storage, index } = shard;
-    const isQuiet = storage.epochs().length === 0 && storage.lastId() > 0 && !this.clients.isSending;
-    if (!isQuiet || this.clients.model.isDeleting) return "not now";
     // A clock that lags behind the ids would give them out again.
     this.leap(Math.max(0, storage.lastId() + 1 - this.scheduler.wallMs));
     this.#lostIds.set(index, storage.lastId());
@@ -346,6 +346,8 @@ export class World implements Places {
 
   /** The shards' clock jumps; nothing else does. */
   jump(ms: number): string {
+    // A rebuild looks for blocks up to a day ahead of its clock.
+    if (ms < 0 && this.clients.hidden.size > 0) return "not now";
     this.leap(ms);
     this.count(ms < 0 ? "clock: back" : "clock: forward");
     return `${ms} ms`;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { buildFilterRows } from "../../../src/block/filter-rows.ts";
+import { startRebuild, stepRebuild } from "../../../src/compaction/rebuild.ts";
 import { parseTraceId } from "../../../src/model/ids.ts";
 import { NO_CHANGE } from "../../../src/shard/storage.ts";
 import type { BlockTail, CatalogueBlock } from "../../../src/store/catalogue.ts";
@@ -419,5 +420,24 @@ describe("sweep and rebuild", () => {
     await world.append();
     expect(world.storage.epochs()[0]).toBeGreaterThan(blocks.at(-1)?.id ?? Infinity);
     await expect(world.shard.adopt({ ...blocks[0]!, id: 1 }, tails[0]!)).rejects.toThrow("key of this shard");
+  });
+
+  test("a merge that ends after all rows were lost does not take its inputs from the rebuild", async () => {
+    const world = new ShardWorld(43);
+    await world.flush(2);
+    const job = await mergeJob(world);
+    await world.storage.deleteAll();
+    world.restart();
+    // The output is stored, and refused.
+    await world.run(job);
+    const { objects, rpc: shard } = world;
+    const ports = { objects, shard, pause: async () => undefined, sleep: async () => undefined };
+    const target = { tenant: "t", shard: 0 };
+    for (let progress = await startRebuild(ports, target); !progress.done;)
+      progress = await stepRebuild(ports, target, progress, world.clock.ms);
+    expect(await world.wrongTraces()).toEqual([]);
+    world.clock.ms += world.limits.objectGraceMs + HOUR_MS;
+    await world.tick();
+    expect(await world.wrongTraces()).toEqual([]);
   });
 });
