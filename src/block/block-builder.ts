@@ -14,7 +14,7 @@ import { SpanColumns } from "./span-columns.ts";
 import { TimeBounds, toBigInt } from "./words.ts";
 
 /** Columns written between two pauses. */
-const COLUMNS_PER_PAUSE = 16;
+const COLUMNS_PER_PAUSE = 4;
 
 export interface BuilderOptions extends GroupContext {
   readonly filterBits: FilterBits;

@@ -14,8 +14,8 @@ import { OWNER_TAG } from "./tags.ts";
 
 /** Bytes of spans in a column page: bounds what is held for one page of large attributes. */
 const COLUMN_PAGE_SPAN_BYTES = 16 * 1024 * 1024;
-/** Columns compressed between two pauses: some 5 ms. */
-const COLUMNS_PER_PAUSE = 16;
+/** Columns compressed between two pauses: some 1 ms. */
+const COLUMNS_PER_PAUSE = 4;
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 

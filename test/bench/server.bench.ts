@@ -254,7 +254,7 @@ function printCost(title: string, rows: number, cpu: Cpu): void {
 }
 
 try {
-  const server = await servers.start({ FLUSH_AGE_SECONDS: "86400" });
+  const server = await servers.start({ FLUSH_AGE_SECONDS: "3600" });
   const pid = await server.server.runtimePid();
   if (pid === undefined) throw new Error("no runtime process");
   const cpu = await measureCpu(server, pid);

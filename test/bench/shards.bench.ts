@@ -82,7 +82,7 @@ async function round(server: TestServer, count: number, batches: readonly Uint8A
 async function measure(count: number): Promise<Sample> {
   const servers = await testServers(join(import.meta.dirname, "wrangler.toml"));
   try {
-    const server = await servers.start({ FLUSH_AGE_SECONDS: "86400" });
+    const server = await servers.start({ FLUSH_AGE_SECONDS: "3600" });
     const reply = await ask<TenantReply>(server, `shards?count=${count}`);
     if (!reply.ok) throw new Error(reply.message);
     const samples: Sample[] = [];
