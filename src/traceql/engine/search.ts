@@ -46,9 +46,10 @@ export function isWorthSearching(
   sources: readonly SpanSource[],
   window: Window,
 ): boolean {
-  const isInTime = sources.some(
-    ({ bounds }) => bounds.minStartNs <= window.endNs && bounds.maxEndNs >= window.startNs,
-  );
+  // A trace may begin in one source and end in another: the window may lie between the two.
+  const isInTime =
+    sources.some(({ bounds }) => bounds.minStartNs <= window.endNs) &&
+    sources.some(({ bounds }) => bounds.maxEndNs >= window.startNs);
   return isInTime && canMatch(pipeline, sources);
 }
 

@@ -37,11 +37,16 @@ export function toValue(value: PlainValue | undefined): Value | undefined {
   return types.size !== 1 ? undefined : { type: "list", values: value.map(toScalar) };
 }
 
-/** What several events or links have: one value as it is, more as a list. */
+/** What events or links have, as a list. */
 function gathered(values: readonly (Value | undefined)[]): Value | undefined {
-  const found = values.filter((value) => value !== undefined);
-  if (found.length <= 1) return found[0];
-  return { type: "list", values: found.flatMap(elements) };
+  const found = values.flatMap(elements);
+  return found.length === 0 ? undefined : { type: "list", values: found };
+}
+
+/** A list's only element. */
+function oneAlone(value: Value | undefined): Value | undefined {
+  const [first, second] = elements(value);
+  return second === undefined ? first : value;
 }
 
 function ofEach(items: readonly { readonly attributes: PlainAttributes }[], name: string): Value | undefined {
@@ -64,8 +69,8 @@ function attributeOf({ span }: Node, scope: Attribute["scope"], name: string): V
       return (
         toValue(span.attributes.get(name)) ??
         toValue(span.resource.get(name)) ??
-        ofEach(span.events, name) ??
-        ofEach(span.links, name) ??
+        oneAlone(ofEach(span.events, name)) ??
+        oneAlone(ofEach(span.links, name)) ??
         toValue(span.scope.attributes.get(name))
       );
   }

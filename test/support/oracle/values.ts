@@ -36,13 +36,14 @@ export function isTrue(value: Value | undefined): boolean {
   return elements(value).some((element) => element.type === "bool" && element.value);
 }
 
-/** Applies `change` to a scalar, or to each element of a list; elements without a result go. */
+/** Applies `change` to a scalar, or to each element of a list; elements without a result go, and so does an empty list. */
 export function mapValue(
   value: Value | undefined,
   change: (scalar: Scalar) => Scalar | undefined,
 ): Value | undefined {
   if (value?.type !== "list") return value === undefined ? undefined : change(value);
-  return { type: "list", values: value.values.map(change).filter((element) => element !== undefined) };
+  const values = value.values.map(change).filter((element) => element !== undefined);
+  return values.length === 0 ? undefined : { type: "list", values };
 }
 
 /** By code point, which is the order of UTF-8 bytes. */
@@ -155,9 +156,9 @@ export function metricValue(value: Scalar): number | undefined {
   return value.type === "duration" ? Number(value.value) / 1e9 : Number(value.value);
 }
 
-/** What tells values apart when they group spans, name series and stand in a dictionary. */
+/** What tells values apart when they group spans, name series and stand in a dictionary. -0 is 0. */
 export function valueKey(value: Value | undefined): string {
   if (value === undefined) return "nil";
   if (value.type === "list") return `list(${value.values.map(valueKey).join(",")})`;
-  return `${value.type} ${Object.is(value.value, -0) ? "-0" : String(value.value)}`;
+  return `${value.type} ${String(value.value)}`;
 }

@@ -153,8 +153,10 @@ function groupBy(
 ): Spansets {
   const { codes, values } = expressionCodes(scan, expression, mask);
   const { parts, ofRow } = splitSpansets(scan, mask, spansetOfRow(scan, groups), codes);
-  const inherited = attributes.map((attribute) => ({
-    ...attribute,
+  const others = attributes.filter((attribute) => attribute.name !== name);
+  const inherited = others.map((attribute) => ({
+    name: attribute.name,
+    isDuration: attribute.isDuration,
     values: parts.map(({ spanset }) => attribute.values[spanset]),
   }));
   const own = {

@@ -63,6 +63,17 @@ describe("search: bounds", () => {
     expect(ids).toEqual(all.map(({ traceId }) => traceId));
   });
 
+  test("a trace with a part before and a part after the window overlaps it", async () => {
+    const [span] = SPANS;
+    if (span === undefined) throw new Error("no span");
+    const sources = [0n, 20n].map((seconds) => {
+      const start = SPANS_START + seconds * SECOND;
+      return plainSource([{ ...span, start, end: start + SECOND }]);
+    });
+    const window = { startNs: SPANS_START + 5n * SECOND, endNs: SPANS_START + 6n * SECOND };
+    expect(await find(sources, "{}", { ...ALL, ...window })).toMatchObject({ total: 1 });
+  });
+
   test("nothing is read of a source that cannot match", async () => {
     for (const text of [
       '{ span.missing = "x" }',

@@ -122,6 +122,7 @@ const QUERIES = [
   "{} | by(resource.service.name) | count() > 1",
   "{} | by(span.x) | by(name) | count() >= 1 | select(span.y)",
   "{} | by(name) | { status = error } && { kind = server }",
+  "{} | by(name) | by(name) | count() > 1 | count() > 0",
   "{} | by(event.x)",
   "{} | by(span.n + 1)",
   "{} | by(duration)",
