@@ -29,8 +29,6 @@ export interface ScriptCase {
   readonly line: number;
   readonly query: string;
   readonly expected: string;
-  /** Why the engine does not do this yet. */
-  readonly todo: string | undefined;
   readonly setting: Setting;
 }
 
@@ -79,12 +77,11 @@ function changed(setting: Setting, line: string): Setting | undefined {
 }
 
 function readCase(text: string, line: number, setting: Setting): ScriptCase {
-  const [, reason, body = text] = /^todo \(([^)]*)\) (.*)$/.exec(text) ?? [];
-  const arrow = body.lastIndexOf(" => ");
+  const arrow = text.lastIndexOf(" => ");
   if (arrow < 0) throw new Error(`line ${line}: no " => "`);
   // \n lets a query have several lines.
-  const query = body.slice(0, arrow).trim().replaceAll("\\n", "\n");
-  return { line, query, expected: body.slice(arrow + 4).trim(), todo: reason, setting };
+  const query = text.slice(0, arrow).trim().replaceAll("\\n", "\n");
+  return { line, query, expected: text.slice(arrow + 4).trim(), setting };
 }
 
 /**
