@@ -153,7 +153,10 @@ async function benchLookup(): Promise<void> {
   const count = 500_000;
   const { batches, traceIds } = spansOf(count);
   const chunks: Uint8Array[] = [];
-  const written = await writeBlock(each(batches), (bytes) => void chunks.push(bytes), { zstdLevel: 3, arrivedMs: 1 });
+  const written = await writeBlock(each(batches), (bytes) => void chunks.push(bytes), {
+    zstdLevel: 3,
+    arrivedMs: 1,
+  });
   const file = new Uint8Array(Buffer.concat(chunks));
   const ids = traceIds()
     .slice(-3000)
