@@ -1,6 +1,7 @@
 // A column of which only a few rows are known: what is asked for of traces that are shown, or that go on in other blocks.
 // Their pages are spread over the whole column, so that decoding them costs as much as all of it; the rows fit any cache.
 import { valueBytes, type Values } from "../block/column-values.ts";
+import { countValues } from "../traceql/engine/columns/pages.ts";
 import type { Column, ColumnPage } from "../traceql/storage.ts";
 
 /** What is known of a page. */
@@ -101,7 +102,8 @@ function placesOf(
   let passed = 0;
   for (const row of rows) {
     const place = row - firstRow;
-    for (; passed < place; passed++) position += bitOf(present, passed);
+    position += countValues(present, passed, place);
+    passed = place;
     if (bitOf(present, place) === 0) continue;
     places.push(place);
     positions.push(position);

@@ -11,6 +11,24 @@ export function hasValue(present: Uint8Array | undefined, i: number): boolean {
   return present === undefined || (((present[i >>> 3] ?? 0) >>> (i & 7)) & 1) === 1;
 }
 
+/** Bits that are set in a byte. */
+const ONES = Uint8Array.from({ length: 256 }, (_, byte) => {
+  let count = 0;
+  for (let bits = byte; bits > 0; bits &= bits - 1) count++;
+  return count;
+});
+
+/** How many of the rows [from, to) of the page have a value. */
+export function countValues(present: Uint8Array | undefined, from: number, to: number): number {
+  if (present === undefined) return to - from;
+  let count = 0;
+  let i = from;
+  for (; i < to && (i & 7) !== 0; i++) if (hasValue(present, i)) count++;
+  for (; i + 8 <= to; i += 8) count += ONES[present[i >>> 3] ?? 0] ?? 0;
+  for (; i < to; i++) if (hasValue(present, i)) count++;
+  return count;
+}
+
 /**
  * Sets the rows of `out` that have a value in the page to what `table` has for the value: by code when the page holds codes,
  * by position otherwise. Other rows stay as they are.

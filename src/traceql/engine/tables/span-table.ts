@@ -1,7 +1,7 @@
 // A few traces of a source, taken out of it column by column. Plain values: they survive a structured clone.
 import type { AttributeKey, ColumnName, ColumnPage, Values } from "../../storage.ts";
 import type { Scan } from "../columns/scan.ts";
-import { hasValue } from "../columns/pages.ts";
+import { countValues, hasValue } from "../columns/pages.ts";
 import { ValuesBuilder } from "./values-builder.ts";
 
 /** Whole traces, as far as their source has them, in its order of rows. */
@@ -102,8 +102,8 @@ function gatherPage(
   let passed = 0;
   rows.forEach((row, i) => {
     const inPage = row - firstRow;
-    if (present === undefined) position = inPage;
-    else for (; passed < inPage; passed++) if (hasValue(present, passed)) position++;
+    position += countValues(present, passed, inPage);
+    passed = inPage;
     if (hasValue(present, inPage)) codes[i] = codeAt(position);
   });
 }
