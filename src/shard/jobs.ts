@@ -193,6 +193,14 @@ export class Jobs {
     return true;
   }
 
+  /** Has an object deleted that nobody needs. @returns false if the key is known */
+  retire({ id, key }: CatalogueBlock, nowMs: number): boolean {
+    if (this.isKnown([key])[0] === true) return false;
+    const deleteAtMs = nowMs + this.#context.limits.objectGraceMs;
+    this.#context.catalogue.change({ retire: [{ id, key, deleteAtMs }] });
+    return true;
+  }
+
   /** Of a job that is not open (any more): committed before, or void. */
   #commitLate(id: number, output: CatalogueBlock, nowMs: number): JobReply {
     const { catalogue, epochs, limits, storage } = this.#context;

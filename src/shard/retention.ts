@@ -44,6 +44,11 @@ export class Retention {
     if (this.#firstEndMs !== undefined) this.#firstEndMs = Math.min(this.#firstEndMs, retentionStart(block));
   }
 
+  /** Whether the block has been kept long enough. */
+  isOver(block: CatalogueBlock, nowMs: number): boolean {
+    return retentionStart(block) + this.#retentionMs < nowMs;
+  }
+
   /** Removes what has been kept long enough; the objects follow after the grace time. */
   async expire(nowMs: number, pause: () => Promise<void>): Promise<void> {
     this.#firstEndMs ??= this.#readFirstEnd();

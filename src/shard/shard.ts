@@ -232,13 +232,17 @@ export class Shard {
   }
 
   async adopt(block: CatalogueBlock, tail: BlockTail): Promise<boolean> {
-    if (this.#destruction.hasBegun || !this.#jobs.adopt(block, tail)) return false;
-    this.#retention.note(block);
+    if (this.#destruction.hasBegun) return false;
+    const nowMs = this.#ports.clock.now();
+    // What was deleted or was about to be does not come back.
+    const isKept = !this.#retention.isOver(block, nowMs);
+    if (!(isKept ? this.#jobs.adopt(block, tail) : this.#jobs.retire(block, nowMs))) return false;
+    if (isKept) this.#retention.note(block);
     // What follows from thousands of blocks is planned once, by the next tick or job.
-    this.#upkeepAt = this.#ports.clock.now();
+    this.#upkeepAt = nowMs;
     this.#arm();
     await this.#ports.storage.sync();
-    return true;
+    return isKept;
   }
 
   /** Whether everything is deleted, tables too: this instance can do nothing any more. */

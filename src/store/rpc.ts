@@ -175,7 +175,7 @@ export interface ShardJobsRpc {
   /**
    * Adds a block that is in the bucket: to rebuild a catalogue. Blocks that were replaced by another one of the bucket
    * (`BlockMeta.replaces`) must not be adopted.
-   * @returns false if the key is known
+   * @returns false if the key is known, or the block has been kept long enough, and its object is to be deleted
    */
   adopt(block: CatalogueBlock, tail: BlockTail): Promise<boolean>;
 }

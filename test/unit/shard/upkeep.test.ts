@@ -92,6 +92,21 @@ describe("retention", () => {
     expect(world.alarm).toBeNull();
   });
 
+  test("a rebuild does not bring back what has been kept long enough; its object is deleted", async () => {
+    const world = new ShardWorld(6, { blockRetentionMs: DAY_MS });
+    await world.flush(1);
+    const [block] = world.storage.youngBlocks();
+    const tail = { filter: world.storage.filter(START_MS), ...world.storage.lookupTail(START_MS) };
+    world.clock.ms += 3 * DAY_MS;
+    await world.storage.deleteAll();
+    world.restart();
+    for (let i = 0; i < 2; i++) expect(await world.shard.adopt(block!, tail)).toBe(false);
+    expect(world.shard.stats().blocks).toBe(0);
+    world.clock.ms += HOUR_MS;
+    await world.runAlarm();
+    expect(await world.keys()).toEqual([]);
+  });
+
   test("more blocks and objects than one batch", async () => {
     const world = new ShardWorld(5, { blockRetentionMs: DAY_MS });
     await world.flush(1);
