@@ -12,7 +12,7 @@ export interface AdminPorts {
   /** The secret that opens it; undefined: it is closed. */
   readonly token: string | undefined;
   readonly tenantOf: (tenant: string) => TenantRpc;
-  readonly shardOf: (tenant: string, index: number) => Pick<TraceShardRpc, "stats">;
+  readonly shardOf: (tenant: string, index: number) => Pick<TraceShardRpc, "configure" | "stats">;
   readonly compactorOf: (tenant: string, index: number) => Pick<CompactorRpc, "rebuild" | "rebuildProgress">;
 }
 

@@ -73,7 +73,7 @@ export function mixtureOf(seed: number): Mixture {
     putFault: random.pick([0, 0.1, 0.3, 0.6]),
     getFault: random.pick([0, 0.05, 0.2]),
     listFault: random.pick([0, 0.1, 0.3]),
-    deleteFault: random.pick([0, 0.1, 0.4]),
+    deleteFault: random.pick([0.1, 0.3, 0.6]),
     callFault: random.pick([0, 0, 0.03, 0.1]),
     stall: random.pick([0, 0.05, 0.2]),
   };

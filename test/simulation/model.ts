@@ -150,7 +150,9 @@ export class Model {
       if (span.traceId !== traceId) violated(`span ${spanId} is of another trace`);
       if (span.identity !== identity(sent)) violated(`span ${spanId} is not as it was sent`);
       if (found.has(spanId)) violated(`span ${spanId} is found twice`);
-      if (isWhole && span.isGone) violated(`span ${spanId} of trace ${traceId} was gone and is back`);
+      // What a shorter retention took may be found again by a rebuild under a longer one.
+      const isGoneForGood = span.isGone && (span.deliveries === 0 || this.#isOver(span));
+      if (isWhole && isGoneForGood) violated(`span ${spanId} of trace ${traceId} was gone and is back`);
       found.add(spanId);
     }
     for (const spanId of must) {
@@ -165,7 +167,8 @@ export class Model {
     for (const spanId of this.#traces.get(traceId) ?? []) {
       const span = this.#spans.get(spanId);
       if (span === undefined || found.has(spanId) || span.onTheWay > 0) continue;
-      span.isGone = span.mayBeGone || this.#isOver(span) || !span.isAcked;
+      // One that was never acknowledged may come and go.
+      span.isGone ||= span.isAcked && (span.mayBeGone || this.#isOver(span));
     }
   }
 

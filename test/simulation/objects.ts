@@ -105,6 +105,8 @@ export class ShardObject extends SimObject<Shard> {
       nextJob: async (now) => {
         const job = await call("nextJob", (shard) => shard.nextJob(now), true);
         if (job !== undefined) this.context.count(`job: ${job.kind}${job.kind === "index" ? job.bits : ""}`);
+        if (job?.kind === "index" && job.blocks.length > 1)
+          this.context.count("job: index of several blocks");
         return job;
       },
       commitMerge: (id, output, tail) =>

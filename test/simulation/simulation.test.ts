@@ -53,6 +53,7 @@ const EVENTS = [
   "job: given up",
   "job: index16",
   "job: index32",
+  "job: index of several blocks",
   "job: merge",
   "job: sweep",
   "list: refused",

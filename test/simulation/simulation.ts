@@ -88,7 +88,7 @@ const STEPS: Readonly<Record<string, Step>> = {
   },
   grow: (world) => world.grow(),
   retention: (world, _, random) => world.setRetention(random),
-  "rows lost": (world, _, random) => world.loseRows(random),
+  "rows lost": (world) => world.loseRows(),
   rebuild: (world, _, random) => world.rebuild(random),
   outage: (_, faults) => {
     faults.isOutage = !faults.isOutage;

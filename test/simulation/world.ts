@@ -46,6 +46,7 @@ export class World implements Places {
   readonly #rebuilding = new Set<number>();
   /** Whether the tenant object knows that it is to be deleted. */
   #isDeletionBegun = false;
+  #isLossDue = false;
 
   constructor(seed: number, faults: Faults) {
     this.#faults = faults;
@@ -281,22 +282,35 @@ export class World implements Places {
   }
   // --- Disasters ---
 
-  /** A shard loses all its rows; what is in no block is lost for good, so that there must be none. */
-  loseRows(random: Random): string {
-    const quiet = this.shards.filter(({ storage }) => storage.epochs().length === 0 && storage.lastId() > 0);
-    if (quiet.length === 0 || this.clients.model.isDeleting) return "not now";
-    const shard = random.pick(quiet);
+  /** Some shard is to lose all its rows, soon: what is in no block then is lost for good, so that there must be none. */
+  loseRows(): string {
+    this.#isLossDue = true;
+    return "soon";
+  }
+
+  /** Best while its compactor is at work. */
+  #loseDue(random: Random): void {
+    if (!this.#isLossDue || this.clients.model.isDeleting) return;
+    const shard = this.shards.find(
+      ({ storage, index }) =>
+        storage.epochs().length === 0 &&
+        storage.lastId() > 0 &&
+        ((storage.job()?.kind === "merge" && this.compactor(index).isBusy) || random.chance(0.01)) &&
+        !this.clients.hidden.has(index),
+    );
+    if (shard === undefined) return;
+    this.#isLossDue = false;
     const { storage, index } = shard;
     // A clock that lags behind the ids would give them out again.
     this.leap(Math.max(0, storage.lastId() + 1 - this.scheduler.wallMs));
+    // Inputs of merges, which a rebuild leaves where they are, may come into a catalogue with the next.
+    if (this.#lostIds.has(index)) this.clients.model.extraCopies++;
     this.#lostIds.set(index, storage.lastId());
     shard.loseRows();
     this.clients.hidden.add(index);
     this.clients.losses++;
-    this.clients.model.extraCopies++;
     this.count("shard: rows lost");
     this.#startRebuild(index);
-    return `shard ${index}`;
   }
 
   rebuild(random: Random): string {
@@ -308,6 +322,9 @@ export class World implements Places {
 
   #startRebuild(index: number): void {
     this.#insist(async () => {
+      // As the admin API does it.
+      const { retentionMs } = await this.#tenant.client().view();
+      await this.shard(index).client().configure({ retentionMs });
       await this.compactor(index).client().rebuild();
       this.count("rebuild: begun");
       this.#rebuilding.add(index);
@@ -393,6 +410,7 @@ export class World implements Places {
       if (object.host?.isBroken === true && random.chance(0.3)) object.crash(random);
     }
     await this.noteProgress();
+    this.#loseDue(random);
     this.#checks.checkAlarms();
     await this.#checks.watch();
     const { openTraces, traceIds } = this.clients.batches;

@@ -133,7 +133,11 @@ async function showTenant(tenant: string, deps: AppDeps, admin: AdminPorts): Pro
 async function rebuildCatalogue(tenant: string, admin: AdminPorts): Promise<Response> {
   const view = await reached(admin.tenantOf(tenant).view());
   if (view.state === "deleting") throw new AppError("not_found", `tenant "${tenant}" is being deleted`);
-  const begun = await eachShard(view.shardCount, (shard) => admin.compactorOf(tenant, shard).rebuild());
+  const begun = await eachShard(view.shardCount, async (shard) => {
+    // A shard that lost its rows does not know the tenant's retention either, which decides what comes back.
+    await admin.shardOf(tenant, shard).configure({ retentionMs: view.retentionMs });
+    await admin.compactorOf(tenant, shard).rebuild();
+  });
   const failed = begun.flatMap((result, shard) => (result.status === "rejected" ? [shard] : []));
   if (failed.length > 0) {
     const message = `could not begin at shard ${failed.join(", ")}; the others have begun, begin again`;

@@ -27,6 +27,8 @@ const PROGRESS: RebuildProgress = { dateMs: 0, adopted: 3, damaged: 1, done: fal
 function setUp(ports: Partial<AdminPorts> = {}) {
   const tenants = new Map<string, Tenant>();
   const rebuilt: string[] = [];
+  /** By shard, the retention that it was told. */
+  const configured = new Map<string, number | undefined>();
   const failing = new Set<string>();
   const clock = { ms: NOW_MS, now: () => clock.ms };
   const tenantOf = (name: string): TenantRpc => {
@@ -65,6 +67,10 @@ function setUp(ports: Partial<AdminPorts> = {}) {
           check(`${tenant}/${index}`);
           return STATS;
         },
+        configure: async ({ retentionMs }) => {
+          check(`${tenant}/${index}`);
+          configured.set(`${tenant}/${index}`, retentionMs);
+        },
       }),
       compactorOf: (tenant, index) => ({
         rebuild: async () => {
@@ -94,7 +100,7 @@ function setUp(ports: Partial<AdminPorts> = {}) {
       body: await response.json<Record<string, unknown>>(),
     };
   };
-  return { app, call, clock, tenants, rebuilt, failing };
+  return { app, call, clock, tenants, rebuilt, configured, failing };
 }
 
 beforeEach(() => void vi.spyOn(console, "log").mockReturnValue());
@@ -215,14 +221,16 @@ describe("admin API: a tenant", () => {
   });
 
   test("rebuild-catalogue begins at every shard, and says where it could not", async () => {
-    const { call, clock, rebuilt, failing } = setUp();
+    const { call, clock, rebuilt, configured, failing } = setUp();
     await call("PUT", "/tenants/acme/shards", { count: 2 });
+    await call("PUT", "/tenants/acme/retention", { hours: 50 });
     clock.ms += 90_000;
     expect(await call("POST", "/tenants/acme/rebuild-catalogue")).toMatchObject({
       status: 202,
       body: { tenant: "acme", shards: 2 },
     });
     expect(rebuilt).toEqual(["acme/0", "acme/1"]);
+    expect([...configured]).toEqual(rebuilt.map((shard) => [shard, 50 * 3_600_000]));
     failing.add("acme/1");
     expect(await call("POST", "/tenants/acme/rebuild-catalogue")).toMatchObject({
       status: 503,
