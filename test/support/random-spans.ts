@@ -5,14 +5,24 @@ import { makeRandom, type Random } from "./random.ts";
 export const SPANS_START = 1_700_000_000_000_000_000n;
 
 const TEXTS = ["a", "b", "GET /", "ä😀", "", '"q\\'];
+const LISTS: readonly PlainValue[] = [
+  ["a", "b"],
+  ["ä😀", "", "b"],
+  ["a"],
+  [1n, 200n],
+  [0.5, 2],
+  [true, false],
+  [],
+  [2n, "a"],
+];
 const ID_COUNT = 6;
 
 function scalar(random: Random): string | bigint | number | boolean {
   switch (random.below(5)) {
     case 0:
-      return random.pick([0n, 1n, 2n, 200n, 500n, -3n, 2n ** 60n]);
+      return random.pick([0n, 1n, 2n, 200n, 500n, -3n, 2n ** 53n + 1n, 2n ** 62n, -(2n ** 63n)]);
     case 1:
-      return random.pick([0.5, 2, 1e300, -0.25]);
+      return random.pick([0.5, 2, 0.1, -0.25, -0, 1e-9, 2 ** 53, 1e300]);
     case 2:
       return random.chance(0.5);
     default:
@@ -23,7 +33,7 @@ function scalar(random: Random): string | bigint | number | boolean {
 function value(random: Random): PlainValue {
   if (random.chance(0.85)) return scalar(random);
   if (random.chance(0.2)) return null;
-  return random.chance(0.5) ? ["a", "b"] : [1n, 200n];
+  return random.pick(LISTS);
 }
 
 function attributes(random: Random, keys: readonly string[]): PlainAttributes {
@@ -46,11 +56,12 @@ function span(random: Random, traceId: string): PlainSpan {
     spanId: id,
     parentSpanId: random.chance(0.25) ? "" : spanId(random),
     name: random.pick(["GET", "POST", "run"]),
-    kind: random.below(6),
-    statusCode: random.below(3),
+    // OTLP may get more kinds and statuses.
+    kind: random.below(8),
+    statusCode: random.below(4),
     statusMessage: random.pick(["", "", "boom"]),
     start,
-    end: start + BigInt(random.below(40)) * 50_000_000n,
+    end: start + BigInt(random.below(42) - 2) * 50_000_000n,
     attributes: attributes(random, ["x", "y", "n", "rare", "flag"]),
     events: Array.from({ length: random.chance(0.3) ? 1 + random.below(2) : 0 }, () => ({
       time: start + BigInt(random.below(1000)) * 1_000_000n,

@@ -22,6 +22,7 @@ import {
   isNumber,
   metricValue,
   type Scalar,
+  sumOfNumbers,
   valueKey,
 } from "./values.ts";
 
@@ -95,10 +96,6 @@ function valuesByInterval(observations: readonly Observation[], { count }: Inter
   return Array.from({ length: count }, (_, i) =>
     observations.filter(({ interval }) => interval === i).map(({ value }) => value),
   );
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((a, b) => a + b, 0);
 }
 
 /** Undefined where there is nothing to make a sample of. */
@@ -207,12 +204,12 @@ function seriesOf(
         orNothing((values) => values.reduce((a, b) => Math.max(a, b))),
       );
     case "sum_over_time":
-      return collect(observations, intervals, orNothing(sum));
+      return collect(observations, intervals, orNothing(sumOfNumbers));
     case "avg_over_time":
       return collect(
         observations,
         intervals,
-        orNothing((values) => sum(values) / values.length),
+        orNothing((values) => sumOfNumbers(values) / values.length),
       );
     case "quantile_over_time":
       return quantileSeries(observations, [...new Set(fn.quantiles)], intervals);

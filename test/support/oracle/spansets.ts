@@ -18,6 +18,7 @@ import {
   isNumber,
   negateScalar,
   type Scalar,
+  sumOfScalars,
   valueKey,
 } from "./values.ts";
 
@@ -112,8 +113,8 @@ function aggregate(node: Aggregate, { nodes }: Spanset): Scalar | undefined {
   if (first === undefined) return undefined;
   if (fn === "min") return others.reduce<Scalar>((a, b) => (compareScalars("<", b, a) ? b : a), first);
   if (fn === "max") return others.reduce<Scalar>((a, b) => (compareScalars(">", b, a) ? b : a), first);
-  const total = others.reduce<Scalar | undefined>((a, b) => a && computeScalars("+", a, b), first);
-  return fn === "sum" || total === undefined ? total : average(total, numbers.length);
+  const total = sumOfScalars(numbers);
+  return fn === "sum" ? total : average(total, numbers.length);
 }
 
 function nameOf(node: Aggregate): string {

@@ -143,6 +143,50 @@ export function negateScalar(value: Scalar): Scalar | undefined {
   return value.type === "float" ? { type: "float", value: -value.value } : whole(value.type, -value.value);
 }
 
+// Sums without rounding on the way: every double is a whole number of these.
+
+const UNITS_PER_ONE = 2n ** 1074n;
+
+function unitsOf(value: number): bigint {
+  const bits = new DataView(new ArrayBuffer(8));
+  bits.setFloat64(0, value);
+  const exponent = (bits.getUint16(0) >> 4) & 0x7ff;
+  const fraction = bits.getBigUint64(0) & (2n ** 52n - 1n);
+  const units = exponent === 0 ? fraction : (fraction + 2n ** 52n) << BigInt(exponent - 1);
+  return value < 0 ? -units : units;
+}
+
+/** The nearest double. Below the 64 bits that decide it, only whether there is anything matters. */
+function ofUnits(units: bigint): number {
+  const magnitude = units < 0n ? -units : units;
+  const dropped = Math.max(0, magnitude.toString(2).length - 64);
+  const top = magnitude >> BigInt(dropped);
+  const rest = magnitude - (top << BigInt(dropped));
+  const nearest = Number(rest === 0n ? top : top | 1n) * 2 ** (dropped - 1074);
+  return units < 0n ? -nearest : nearest;
+}
+
+/** The double nearest to the sum. */
+export function sumOfNumbers(values: readonly number[]): number {
+  return ofUnits(values.reduce((sum, value) => sum + unitsOf(value), 0n));
+}
+
+/** Of numbers, at least one: whole when all are. */
+export function sumOfScalars(numbers: readonly Scalar[]): Scalar {
+  const finite = numbers.filter(isNumber);
+  if (finite.every(({ type }) => type !== "float")) {
+    const type = finite.some((each) => each.type === "duration") ? "duration" : "int";
+    return whole(
+      type,
+      finite.reduce((sum, { value }) => sum + BigInt(value), 0n),
+    );
+  }
+  const units = finite.map(({ value }) =>
+    typeof value === "bigint" ? value * UNITS_PER_ONE : unitsOf(value),
+  );
+  return { type: "float", value: ofUnits(units.reduce((sum, each) => sum + each, 0n)) };
+}
+
 /** Numbers that aggregates and metrics take. */
 export function isFiniteNumber(
   value: Scalar,

@@ -6,7 +6,7 @@
 /** The parts of a sum, from the smallest magnitude to the largest. */
 export type SumParts = number[];
 
-/** Adds a finite number. */
+/** Adds a number. A sum that leaves the range of doubles is infinite from then on. */
 export function addExactly(parts: SumParts, term: number): void {
   let rest = term;
   let kept = 0;
@@ -19,7 +19,8 @@ export function addExactly(parts: SumParts, term: number): void {
     if (error !== 0) parts[kept++] = error;
     rest = sum;
   }
-  parts.length = kept;
+  // Errors of what is infinite mean nothing.
+  parts.length = Number.isFinite(rest) ? kept : 0;
   parts.push(rest);
 }
 

@@ -178,7 +178,8 @@ export function compareValues(op: ComparisonOperator, a: Value, b: Value): boole
 
 // Arithmetic
 
-function bounded(value: bigint): bigint | number {
+/** Beyond 64 bits, a whole number is the nearest double. */
+export function bounded(value: bigint): bigint | number {
   return value > INT_MAX || value < INT_MIN ? Number(value) : value;
 }
 

@@ -5,7 +5,7 @@ import { printAggregate } from "../../print.ts";
 import { addExactly, roundedSum, type SumParts, wholeSum } from "../columns/exact-sum.ts";
 import { fieldReader, numericRows, type RowReader } from "../columns/rows.ts";
 import type { Scan } from "../columns/scan.ts";
-import { compareValues, compute, isList, negateValue, type Value } from "../columns/value.ts";
+import { bounded, compareValues, compute, isList, negateValue, type Value } from "../columns/value.ts";
 import { compileExpression, fieldsOf, isField } from "../conditions/expression.ts";
 import { type Mask, nextRow } from "../columns/mask.ts";
 
@@ -156,7 +156,7 @@ function resultOf(fn: NumberFunction, numbers: Numbers, isCut: boolean): bigint 
     case "max":
       return max;
     case "sum":
-      return isWhole ? wholeSum(sum) : roundedSum(sum);
+      return isWhole ? bounded(wholeSum(sum)) : roundedSum(sum);
     case "avg":
       return isWhole && isCut ? wholeSum(sum) / BigInt(count) : roundedSum(sum) / count;
   }

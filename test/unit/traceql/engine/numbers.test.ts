@@ -13,6 +13,7 @@ import {
   powerOfTwo,
   sketchBucket,
 } from "../../../../src/traceql/engine/metrics/sketch.ts";
+import { sumOfNumbers } from "../../../support/oracle/values.ts";
 import { findSplitTraces, findTrace } from "../../../../src/traceql/engine/tables/trace-ids.ts";
 
 function sumOf(terms: readonly number[]): SumParts {
@@ -40,6 +41,21 @@ describe("exact sums", () => {
         expect(roundedSum(sumOf(terms)) + 0).toBe(Number(wanted));
       }),
     );
+  });
+
+  test("of any doubles the nearest to the sum", () => {
+    const any = fc.double({ min: -1e300, max: 1e300, noNaN: true });
+    fc.assert(
+      fc.property(fc.array(any, { maxLength: 10 }), fc.boolean(), (terms, isDoubled) => {
+        const all = isDoubled ? [...terms, ...terms.map((term) => -term / 3)] : terms;
+        expect(roundedSum(sumOf(all)) + 0).toBe(sumOfNumbers(all) + 0);
+      }),
+    );
+  });
+
+  test("beyond the range of doubles a sum is infinite, and stays so", () => {
+    expect(roundedSum(sumOf([1.7e308, 1.7e308]))).toBe(Infinity);
+    expect(roundedSum(sumOf([-1.7e308, 0.1, 1e292, -1.7e308, 5]))).toBe(-Infinity);
   });
 
   test("what plain addition loses", () => {
