@@ -1,5 +1,6 @@
 // Random queries about what random-spans.ts makes, so that most of them find something. Not all pass the checker.
 import fc from "fast-check";
+import { SPANS_START } from "./random-spans.ts";
 
 const TEXT_FIELDS = [
   "name",
@@ -56,6 +57,9 @@ const TEXTS = [
 ];
 const PATTERNS = [`"a|b"`, `"G.*"`, `".*"`, `"[^a]*"`, `"(?i)get|run"`, `"s?hop"`];
 const NUMBERS = ["0", "1", "2", "200", "0.5", "-3", "1s", "500ms", "30s", "1152921504606846976", "1e300"];
+
+/** Twenty seconds of the minute in which the spans start. */
+const WINDOW = `, 5, ${SPANS_START + 10_000_000_000n}, ${SPANS_START + 30_000_000_000n}`;
 
 const pick = (...texts: readonly string[]): fc.Arbitrary<string> => fc.constantFrom(...texts);
 const join = (...parts: readonly (string | fc.Arbitrary<string>)[]): fc.Arbitrary<string> =>
@@ -165,10 +169,10 @@ const summing = fc
   .tuple(fc.oneof(filter, pipeline), ofField("sum_over_time", "avg_over_time", "histogram_over_time"))
   .map(([source, fn]) => `${source} | ${fn}`);
 const quantiles = fc
-  .tuple(filter, numberField, pick("0.5", "0, 1", ".25, .9, .99"), by)
+  .tuple(fc.oneof(filter, pipeline), numberField, pick("0.5", "0, 1", ".25, .9, .99"), by)
   .map(([source, field, q, names]) => `${source} | quantile_over_time(${field}, ${q})${names}`);
 const compared = fc
-  .tuple(filter, filter, pick("", ", 1", ", 3"))
+  .tuple(fc.oneof(filter, pipeline), filter, pick("", ", 1", ", 3", WINDOW))
   .map(([source, selection, topN]) => `${source} | compare(${selection}${topN})`);
 const stage = fc.oneof(
   join("|", pick("topk(1)", "topk(2)", "bottomk(1)", "bottomk(3)")),
