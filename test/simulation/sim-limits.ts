@@ -32,7 +32,7 @@ const SIM_LIMITS: ShardLimits = {
   maxLiveReplyBytes: 1500,
   blockRetentionMs: FOR_EVER_MS,
   // Longer than what waits, than slow readers, and than a change of the shard count.
-  objectGraceMs: 8 * 60_000,
+  objectGraceMs: 5 * 60_000,
   // Three filters of 16 bits.
   maxFalseGets: 3.5 * 2 ** -16,
   idleAlarmMs: 120_000,
@@ -53,7 +53,7 @@ export function limitsOf(seed: number): ShardLimits {
   const groupBlocks = random.pick([1, 2, 3]);
   return {
     ...SIM_LIMITS,
-    blockRetentionMs: random.pick([FOR_EVER_MS, FOR_EVER_MS, 3 * DAY_MS, 2 * HOUR_MS]),
+    blockRetentionMs: random.pick([FOR_EVER_MS, DAY_MS, 2 * HOUR_MS, 2 * HOUR_MS]),
     plan: {
       ...PLAN_LIMITS,
       rowGroupWeight: 30,

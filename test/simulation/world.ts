@@ -24,6 +24,9 @@ const COMMIT_WAITS = new Set([
   "commitIndex call",
 ]);
 
+/** Waits of a shard between the catalogue and the object store. */
+const STORE_WAITS = new Set(["put", "put answer", "delete", "delete answer"]);
+
 export class World implements Places {
   readonly scheduler = new Scheduler(FIRST_MS);
   readonly counts = new Map<string, number>();
@@ -160,9 +163,9 @@ export class World implements Places {
   crashAtPut(random: Random): string {
     const shard = this.shards.find(({ host }) => {
       const waits = host === undefined ? [] : this.scheduler.waitsOf(host);
-      return waits.includes("put") || waits.includes("put answer");
+      return waits.some((label) => STORE_WAITS.has(label));
     });
-    if (shard === undefined) return "no put";
+    if (shard === undefined) return "no put and no deletion";
     const told = this.#crash(shard, random);
     // Clients come again at once, often before the alarm does.
     if (random.chance(0.5)) this.clients.burst(random);
@@ -189,10 +192,12 @@ export class World implements Places {
     return `compactor ${index}: ${act(this.compactor(index))}`;
   }
 
+  #isCommitting({ waiting }: CompactorObject): boolean {
+    return waiting.some((label) => COMMIT_WAITS.has(label));
+  }
+
   crashCompactorAtCommit(random: Random): string {
-    const compactor = this.#compactors.find(({ waiting }) =>
-      waiting.some((label) => COMMIT_WAITS.has(label)),
-    );
+    const compactor = this.#compactors.find((candidate) => this.#isCommitting(candidate));
     if (compactor === undefined) return "no commit";
     return `compactor ${this.#compactors.indexOf(compactor)}: ${compactor.crash(random)}`;
   }
@@ -280,6 +285,7 @@ export class World implements Places {
         throw new Violation(`shard ${index} of a deleted tenant has rows`);
     }
   }
+
   // --- Disasters ---
 
   /** Some shard is to lose all its rows, soon: what is in no block then is lost for good, so that there must be none. */
@@ -288,14 +294,14 @@ export class World implements Places {
     return "soon";
   }
 
-  /** Best while its compactor is at work. */
+  /** Best while its compactor has an output that the catalogue does not know yet. */
   #loseDue(random: Random): void {
     if (!this.#isLossDue || this.clients.model.isDeleting) return;
     const shard = this.shards.find(
       ({ storage, index }) =>
         storage.epochs().length === 0 &&
         storage.lastId() > 0 &&
-        ((storage.job()?.kind === "merge" && this.compactor(index).isBusy) || random.chance(0.01)) &&
+        (this.#isCommitting(this.compactor(index)) || random.chance(0.001)) &&
         !this.clients.hidden.has(index),
     );
     if (shard === undefined) return;
@@ -379,9 +385,10 @@ export class World implements Places {
 
   /** No request, and no alarm, lasts as long as objects are kept that nobody needs any more. */
   #beforeLeap(ms: number): void {
-    this.scheduler.resumeOlder(WAIT_MAX_MS);
     const oldestMs = ms >= this.limits.objectGraceMs / 4 ? 0 : this.limits.objectGraceMs / 4;
     for (const object of this.objects) object.endOlder(oldestMs);
+    // Last: what an object waited for must not end together with the object.
+    this.scheduler.resumeOlder(WAIT_MAX_MS);
     if (ms >= WAIT_MAX_MS) this.store.land();
   }
 
