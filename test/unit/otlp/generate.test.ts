@@ -28,7 +28,7 @@ test("generated code: is what the .proto files give", () => {
       },
     );
     const generated = filesOf(join(folder, "src/otlp/gen"));
-    expect(generated.size).toBe(6);
+    expect(generated.size).toBe(7);
     expect(filesOf(GENERATED)).toEqual(generated);
   } finally {
     rmSync(folder, { recursive: true, force: true });
