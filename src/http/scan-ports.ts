@@ -13,7 +13,6 @@ export function scanPorts({ limits, objects, shards }: AppDeps): ScanPorts {
   return async () => ({
     limits,
     objects,
-    tenant: SINGLE_TENANT,
     shards: await shards.forScanning(SINGLE_TENANT),
     cache,
   });

@@ -30,9 +30,9 @@ export interface TraceQuery {
   readonly endSeconds: number;
 }
 
-/** A shard that may hold the trace, and its number. */
+/** A shard that may hold the trace, and what failures call it. */
 export interface QueriedShard {
-  readonly index: number;
+  readonly name: string;
   readonly shard: Pick<TraceShardRpc, "findTrace" | "noteFailedReads">;
 }
 
@@ -113,7 +113,7 @@ async function askAll(
   const results = await settleAll(shards, PLATFORM.connections, (queried) => askShard(queried, query));
   for (const [i, result] of results.entries()) {
     if (result.status === "fulfilled") answers.push(result.value);
-    else failures.push(failureOf(`shard ${shards[i]?.index}`, result.reason));
+    else failures.push(failureOf(`shard ${shards[i]?.name}`, result.reason));
   }
   const [first] = results;
   if (answers.length === 0 && first?.status === "rejected") throw first.reason;
@@ -136,7 +136,7 @@ async function readAllLive(
   const failures: SourceFailure[] = [];
   let bytes = 0;
   let isWanted = true;
-  for (const { index, live } of answers) {
+  for (const { name, live } of answers) {
     if (!isWanted) {
       await cancel(live);
       continue;
@@ -144,7 +144,7 @@ async function readAllLive(
     try {
       bytes += await readLive(live, maxRecordBytes, (piece) => (isWanted = take(piece)));
     } catch (error) {
-      failures.push(failureOf(answers.length > 1 ? `live spans of shard ${index}` : "live spans", error));
+      failures.push(failureOf(answers.length > 1 ? `live spans of shard ${name}` : "live spans", error));
     }
   }
   return { bytes, failures, isWanted };

@@ -5,15 +5,14 @@ import type { LiveEpoch, ShardSnapshot } from "../store/rpc.ts";
 
 /** Where a shard's spans are. */
 export interface PlannedShard {
-  /** Number of the shard. */
-  readonly index: number;
+  readonly name: string;
   readonly snapshot: ShardSnapshot;
 }
 
 /** What can be looked into on its own. */
 export type ScanJob =
-  | { readonly kind: "live"; readonly shard: number; readonly epoch: LiveEpoch }
-  | { readonly kind: "block"; readonly shard: number; readonly block: CatalogueBlock };
+  | { readonly kind: "live"; readonly shard: string; readonly epoch: LiveEpoch }
+  | { readonly kind: "block"; readonly shard: string; readonly block: CatalogueBlock };
 
 export interface ScanPlan {
   /** Newest first. */
@@ -53,15 +52,15 @@ export function planScan(
   window: PlanWindow,
   limits: Pick<ScanLimits, PlanLimit>,
 ): ScanPlan {
-  const live = shards.flatMap(({ index, snapshot }) =>
+  const live = shards.flatMap(({ name, snapshot }) =>
     snapshot.epochs
       .filter((epoch) => epoch.spanCount > 0 && overlaps(epoch, window))
-      .map((epoch): ScanJob => ({ kind: "live", shard: index, epoch })),
+      .map((epoch): ScanJob => ({ kind: "live", shard: name, epoch })),
   );
-  const blocks = shards.flatMap(({ index, snapshot }) =>
+  const blocks = shards.flatMap(({ name, snapshot }) =>
     snapshot.blocks
       .filter((block) => block.spanCount > 0 && overlaps(block, window))
-      .map((block) => ({ kind: "block", shard: index, block }) as const),
+      .map((block) => ({ kind: "block", shard: name, block }) as const),
   );
   const jobs: ScanJob[] = live.toSorted(byTime);
   const skipped: ScanPlan["skipped"][number][] = [];
@@ -96,5 +95,9 @@ function partOf(job: ScanJob): Timed & { readonly id: number } {
 function byTime(a: ScanJob, b: ScanJob): number {
   const ours = partOf(a);
   const theirs = partOf(b);
-  return theirs.maxEndSeconds - ours.maxEndSeconds || theirs.id - ours.id || a.shard - b.shard;
+  return theirs.maxEndSeconds - ours.maxEndSeconds || theirs.id - ours.id || compareText(a.shard, b.shard);
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }

@@ -4,17 +4,16 @@ import type { ScanCache } from "../scan/scan-cache.ts";
 import type { TraceShardRpc } from "../store/rpc.ts";
 import type { RangeReader, SourceFailure } from "./sources.ts";
 
-/** A shard that may hold spans of the tenant, and its number. */
+/** A shard that may hold spans of a tenant, and its name: of all shards, not only of the tenant's. */
 export interface ScannedShard {
-  readonly index: number;
+  readonly name: string;
   readonly shard: Pick<TraceShardRpc, "snapshot" | "readSegments" | "noteFailedReads">;
 }
 
 export interface ScanDeps {
   readonly limits: Limits;
   readonly objects: RangeReader;
-  readonly tenant: string;
-  /** Every shard that may hold spans of the tenant. */
+  /** Every shard that may hold spans of the tenants. */
   readonly shards: readonly ScannedShard[];
   /** The isolate's: what it keeps from query to query. */
   readonly cache: ScanCache;

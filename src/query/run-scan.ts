@@ -159,8 +159,8 @@ class WatchedColumn implements Column {
 /** Tells each shard how many of its blocks could not be read: it counts them. */
 async function noteFailures({ shards }: ScanDeps, failures: readonly JobFailure[]): Promise<void> {
   await Promise.all(
-    shards.map(async ({ index, shard }) => {
-      const count = failures.filter(({ job }) => job.kind === "block" && job.shard === index).length;
+    shards.map(async ({ name, shard }) => {
+      const count = failures.filter(({ job }) => job.kind === "block" && job.shard === name).length;
       if (count > 0) await shard.noteFailedReads(count).catch(() => undefined);
     }),
   );

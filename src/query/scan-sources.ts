@@ -59,7 +59,7 @@ export async function openSources(
   const shardFailures: SourceFailure[] = [];
   for (const [i, result] of found.entries()) {
     if (result.status === "fulfilled") answered.push(result.value);
-    else shardFailures.push(failureOf(`shard ${deps.shards[i]?.index}`, result.reason));
+    else shardFailures.push(failureOf(`shard ${deps.shards[i]?.name}`, result.reason));
   }
   const [first] = found;
   if (answered.length === 0 && first?.status === "rejected") throw first.reason;
@@ -92,7 +92,7 @@ interface LiveShard extends PlannedShard {
   readonly jobs: ReadonlyMap<string, Promise<readonly BlockSource[]>>;
 }
 
-function liveKey(shard: number, epoch: number): string {
+function liveKey(shard: string, epoch: number): string {
   return `${shard}/${epoch}`;
 }
 
@@ -100,7 +100,7 @@ function liveKey(shard: number, epoch: number): string {
 async function openShard(opening: Opening, shard: ScannedShard): Promise<LiveShard> {
   for (let attempt = 1; ; attempt++) {
     const snapshot = await takeSnapshot(opening, shard);
-    const { jobs } = planScan([{ index: shard.index, snapshot }], opening.window, opening.deps.limits.scan);
+    const { jobs } = planScan([{ name: shard.name, snapshot }], opening.window, opening.deps.limits.scan);
     const epochs = new Map<string, Promise<readonly BlockSource[]>>();
     let isGone = false;
     for (const job of jobs) {
@@ -113,9 +113,9 @@ async function openShard(opening: Opening, shard: ScannedShard): Promise<LiveSha
       const sources =
         read?.status === "fulfilled" ? Promise.resolve(read.value ?? []) : Promise.reject(read?.reason);
       sources.catch(() => undefined);
-      epochs.set(liveKey(shard.index, job.epoch.id), sources);
+      epochs.set(liveKey(shard.name, job.epoch.id), sources);
     }
-    if (!isGone) return { index: shard.index, snapshot, jobs: epochs };
+    if (!isGone) return { name: shard.name, snapshot, jobs: epochs };
     if (attempt === SNAPSHOTS_MAX) {
       throw new AppError("unavailable", "the buffer is flushed faster than it can be read", {
         retryAfterMs: 1_000,
@@ -135,10 +135,9 @@ async function takeSnapshot({ io, window }: Opening, { shard }: ScannedShard) {
 
 async function openEpoch(
   { deps, io }: Opening,
-  { index, shard }: ScannedShard,
+  { name, shard }: ScannedShard,
   { epoch }: ScanJob & { readonly kind: "live" },
 ): Promise<readonly BlockSource[] | undefined> {
-  const name = `${deps.tenant}/${index}`;
   const groups = await deps.cache.live.groups({ name, rpc: shard }, epoch, io);
   return groups?.flatMap((group) => blockSources(group, memoryReader(deps, group)));
 }

@@ -1,5 +1,6 @@
 // From a tenant to the shards that its spans go to and come from.
 import type { Limits } from "../model/limits.ts";
+import { shardName } from "../store/keys.ts";
 import type { TraceShardRpc } from "../store/rpc.ts";
 import type { ShardMapVersion, TenantView } from "../store/tenant-rpc.ts";
 import type { Clock } from "../util/clock.ts";
@@ -13,14 +14,15 @@ export interface WriteShards {
   shard(index: number): Pick<TraceShardRpc, "append">;
 }
 
+/** A shard as a lookup of a trace asks it, by its name. */
 export interface ReadShard {
-  readonly index: number;
+  readonly name: string;
   readonly shard: Pick<TraceShardRpc, "findTrace" | "noteFailedReads">;
 }
 
 /** A shard as a query over many spans asks it. */
 export interface ScanShard {
-  readonly index: number;
+  readonly name: string;
   readonly shard: Pick<TraceShardRpc, "snapshot" | "readSegments" | "noteFailedReads">;
 }
 
@@ -61,7 +63,10 @@ export class TenantShards implements ShardDirectory {
   async forReading(tenant: string, traceHash: number): Promise<readonly ReadShard[]> {
     const { shardOf } = this.#ports;
     const relevant = await this.#relevantVersions(tenant);
-    return readShards(relevant, traceHash).map((index) => ({ index, shard: shardOf(tenant, index) }));
+    return readShards(relevant, traceHash).map((index) => ({
+      name: shardName(tenant, index),
+      shard: shardOf(tenant, index),
+    }));
   }
 
   async forScanning(tenant: string): Promise<readonly ScanShard[]> {
@@ -69,7 +74,7 @@ export class TenantShards implements ShardDirectory {
     const counts = (await this.#relevantVersions(tenant)).map(({ count }) => count);
     // The shards of a count are those below it.
     return Array.from({ length: Math.max(...counts) }, (_, index) => ({
-      index,
+      name: shardName(tenant, index),
       shard: shardOf(tenant, index),
     }));
   }

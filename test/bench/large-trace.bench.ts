@@ -150,7 +150,7 @@ async function answer(folder: string, [source, encoding, version]: readonly stri
     {
       limits: DEFAULT_LIMITS,
       objects,
-      shards: [{ index: 0, shard: { findTrace: async () => reply, noteFailedReads: async () => {} } }],
+      shards: [{ name: "t/0", shard: { findTrace: async () => reply, noteFailedReads: async () => {} } }],
     },
     {
       traceId: new Uint8Array(Buffer.from(manifest.traceId, "base64")),

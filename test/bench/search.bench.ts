@@ -92,8 +92,7 @@ function depsOf(blocks: readonly CatalogueBlock[], store: FileStore, columnCache
   return {
     limits: { ...DEFAULT_LIMITS, scan },
     objects: store,
-    tenant: "t",
-    shards: [{ index: 0, shard }],
+    shards: [{ name: "t/0", shard }],
     cache: new ScanCache(scan),
   };
 }

@@ -54,8 +54,7 @@ class Isolate {
           return store.getRange(key, range, etag);
         },
       },
-      tenant: "single-tenant",
-      shards: [{ index: 0, shard: shard() }],
+      shards: [{ name: "t/0", shard: shard() }],
       cache: new ScanCache(DEFAULT_LIMITS.scan),
     };
   }

@@ -130,7 +130,7 @@ async function find({ live, blocks, chunkBytes, streamed }: Sources): Promise<Fo
   shard.live = streamed ? liveStream(joined, chunkBytes) : joined;
   for (const [index, pieces] of blocks.entries()) await shard.addBlock(objects, `block-${index}`, pieces);
   return findTrace(
-    { limits: DEFAULT_LIMITS, objects, shards: [{ index: 0, shard }], readPages: fakeReadPages },
+    { limits: DEFAULT_LIMITS, objects, shards: [{ name: "t/0", shard }], readPages: fakeReadPages },
     { traceId: TRACE_ID, mode: "all", startSeconds: 0, endSeconds: 0 },
   );
 }

@@ -5,7 +5,7 @@ import { ObjectSource } from "../../src/compaction/object-source.ts";
 import { parseTraceId } from "../../src/model/ids.ts";
 import { findTrace } from "../../src/query/find-trace.ts";
 import type { CatalogueBlock } from "../../src/store/catalogue.ts";
-import { parseBlockKey } from "../../src/store/keys.ts";
+import { parseBlockKey, shardName } from "../../src/store/keys.ts";
 import type { StoredObject } from "../../src/store/object-store.ts";
 import type { TenantView } from "../../src/store/tenant-rpc.ts";
 import { readerMaxAgeMs, readShards, relevantVersions } from "../../src/tenant/shard-map.ts";
@@ -13,7 +13,7 @@ import { traceHash } from "../../src/util/hash.ts";
 import { toHex } from "../../src/util/hex.ts";
 import type { Clients } from "./clients.ts";
 import { Violation } from "./model.ts";
-import type { Places, ShardObject, TenantObject } from "./objects.ts";
+import { type Places, type ShardObject, TENANT, type TenantObject } from "./objects.ts";
 import type { SimContext } from "./sim-object.ts";
 
 export interface Checked extends Places {
@@ -122,7 +122,7 @@ export class Checks {
     faults.suspended = true;
     count("check: traces");
     const shards = indexes.map((index) => ({
-      index,
+      name: shardName(TENANT, index),
       shard: {
         noteFailedReads: async () => undefined,
         findTrace: async (id: Uint8Array) => {

@@ -3,6 +3,7 @@ import { ingestOtlp } from "../../src/ingest/ingest.ts";
 import { parseTraceId } from "../../src/model/ids.ts";
 import { findTrace, type FoundTrace } from "../../src/query/find-trace.ts";
 import { traceBody } from "../../src/query/trace-body.ts";
+import { parseShardName } from "../../src/store/keys.ts";
 import type { FindTraceReply, TraceShardRpc } from "../../src/store/rpc.ts";
 import { ShardMapCache } from "../../src/tenant/shard-map-cache.ts";
 import { type ShardDirectory, TenantShards } from "../../src/tenant/tenant-shards.ts";
@@ -208,7 +209,10 @@ export class Clients {
       const id = parseTraceId(traceId);
       const asked = await this.#shardsOf(worker, id);
       count(`lookup: in ${asked.length} shards`);
-      const shards = asked.map(({ index }) => ({ index, shard: this.#shardClient(index, lookup) }));
+      const shards = asked.map(({ name }) => ({
+        name,
+        shard: this.#shardClient(parseShardName(name).shard, lookup),
+      }));
       found = await findTrace(
         { limits: this.#places.limits, shards, objects: this.#places.store.seenBy(undefined) },
         { traceId: id, mode: "all", startSeconds: 0, endSeconds: 0 },
@@ -240,7 +244,7 @@ export class Clients {
   }
 
   /** Without the tenant there is no map: after a failed or a slow call, for a while. */
-  async #shardsOf(worker: ShardDirectory, id: Uint8Array): Promise<readonly { readonly index: number }[]> {
+  async #shardsOf(worker: ShardDirectory, id: Uint8Array): Promise<readonly { readonly name: string }[]> {
     try {
       return await worker.forReading(TENANT, traceHash(id));
     } catch (error) {

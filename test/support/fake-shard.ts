@@ -28,8 +28,8 @@ export function oneShard(
   };
   return {
     forWriting: async () => ({ count: 1, shard: () => shard }),
-    forReading: async () => [{ index: 0, shard }],
-    forScanning: async () => [{ index: 0, shard }],
+    forReading: async () => [{ name: "single-tenant/0", shard }],
+    forScanning: async () => [{ name: "single-tenant/0", shard }],
   };
 }
 

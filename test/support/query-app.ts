@@ -91,7 +91,7 @@ export async function queryApp(
     objects: world.objects,
     shards: {
       ...oneShard({}),
-      forReading: async () => [{ index: 0, shard: { ...world.scanned.shard, findTrace } }],
+      forReading: async () => [{ name: "t/0", shard: { ...world.scanned.shard, findTrace } }],
       forScanning: async () => [world.scanned],
     },
   });

@@ -63,7 +63,7 @@ export class ScanWorld extends ShardWorld {
 
   get scanned(): ScannedShard {
     return {
-      index: 0,
+      name: "t/0",
       shard: {
         snapshot: async (range) => {
           const snapshot = this.shard.snapshot(range);
@@ -83,7 +83,6 @@ export class ScanWorld extends ShardWorld {
     return {
       limits: { ...DEFAULT_LIMITS, scan: this.#scan },
       objects: this.reader,
-      tenant: "t",
       shards: [this.scanned],
       cache: this.cache,
     };

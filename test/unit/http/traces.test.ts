@@ -32,7 +32,7 @@ function setUp(live: Uint8Array = LIVE, limits: Partial<Limits> = {}): Setup {
       forWriting: () => Promise.reject(new Error("unused")),
       forReading: async (tenant, hash) => {
         asked.push([tenant, hash]);
-        return [{ index: 0, shard }];
+        return [{ name: "t/0", shard }];
       },
       forScanning: () => Promise.reject(new Error("unused")),
     },

@@ -33,7 +33,7 @@ function setUp(): Setup {
         {
           limits: { ...DEFAULT_LIMITS, ...limits },
           objects: store,
-          shards: [{ index: 0, shard }],
+          shards: [{ name: "t/0", shard }],
           readPages: fakeReadPages,
         },
         { traceId: TRACE_ID, mode: "all", startSeconds: 0, endSeconds: 0, ...query },
@@ -442,7 +442,7 @@ describe("findTrace: several shards", () => {
             objects: store,
             readPages: fakeReadPages,
             shards: shards.map((shard, index) => ({
-              index: index * 10,
+              name: `t/${index}`,
               shard: fails.includes(index)
                 ? { findTrace: () => Promise.reject(new Error("lost")), noteFailedReads: async () => {} }
                 : shard,
@@ -478,9 +478,9 @@ describe("findTrace: several shards", () => {
     const found = await find({}, [1]);
     expect(found.trace.spanCount).toBe(2);
     expect(found.failures).toEqual([
-      { source: "shard 10", kind: "unavailable", message: "shard is not reachable" },
+      { source: "shard t/1", kind: "unavailable", message: "shard is not reachable" },
     ]);
-    expect(partialMessage(found)).toContain("could not read shard 10 (unavailable)");
+    expect(partialMessage(found)).toContain("could not read shard t/1 (unavailable)");
   });
 
   test("when none can be reached the lookup fails", async () => {
@@ -507,7 +507,7 @@ describe("findTrace: several shards", () => {
     shards[1]!.live = batch("a", [span(2)]);
     const found = await find();
     expect(found.failures.map(({ source, kind }) => [source, kind])).toEqual([
-      ["live spans of shard 0", "corrupt"],
+      ["live spans of shard t/0", "corrupt"],
     ]);
     expect(names(found)).toEqual(["s2"]);
   });

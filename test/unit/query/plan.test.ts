@@ -40,7 +40,7 @@ const shard = (
   index: number,
   blocks: readonly CatalogueBlock[],
   epochs: readonly LiveEpoch[] = [],
-): PlannedShard => ({ index, snapshot: { blocks, epochs } });
+): PlannedShard => ({ name: String(index), snapshot: { blocks, epochs } });
 
 const nameOf = (job: ScanJob): string =>
   job.kind === "live" ? `${job.shard}/live ${job.epoch.id}` : `${job.shard}/${job.block.key}`;

@@ -284,12 +284,12 @@ describe("failures", () => {
     const world = new ScanWorld(17);
     await world.append(100);
     const dead = {
-      index: 1,
+      name: "t/1",
       shard: { ...world.scanned.shard, snapshot: () => Promise.reject(new Error("overloaded")) },
     };
     const input = { query: searchQuery("{}"), window: WINDOW, ...PAGE };
     const run = await runSearch({ ...world.deps, shards: [world.scanned, dead] }, input);
-    expect(run.failures).toMatchObject([{ source: "shard 1", kind: "unavailable" }]);
+    expect(run.failures).toMatchObject([{ source: "shard t/1", kind: "unavailable" }]);
     expect(run).toMatchObject({ totalJobs: 2, completedJobs: 1 });
     await expect(runSearch({ ...world.deps, shards: [dead] }, input)).rejects.toMatchObject({
       kind: "unavailable",

@@ -41,7 +41,7 @@ async function find({ live, maxTraceBytes, broken = [] }: Options): Promise<Foun
   }
   const limits = { ...DEFAULT_LIMITS, maxTraceBytes: maxTraceBytes ?? DEFAULT_LIMITS.maxTraceBytes };
   return findTrace(
-    { limits, objects, shards: [{ index: 0, shard }], readPages: fakeReadPages },
+    { limits, objects, shards: [{ name: "t/0", shard }], readPages: fakeReadPages },
     { traceId: TRACE_ID, mode: "all", startSeconds: 0, endSeconds: 0 },
   );
 }

@@ -1,6 +1,7 @@
 // Shard maps of different age: whatever a writer and a reader know, the reader asks the shard that the writer wrote to.
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
+import { parseShardName } from "../../../src/store/keys.ts";
 import type { ShardMapVersion, TenantView } from "../../../src/store/tenant-rpc.ts";
 import {
   changeDelayMs,
@@ -101,7 +102,9 @@ class Isolate {
     try {
       const found: number[][] = [];
       for (const hash of HASHES) {
-        found.push((await this.directory.forReading("t", hash)).map(({ index }) => index));
+        found.push(
+          (await this.directory.forReading("t", hash)).map(({ name }) => parseShardName(name).shard),
+        );
       }
       return found;
     } catch (error) {
@@ -266,8 +269,8 @@ describe("every ordering of stale and fresh writers and readers", () => {
       });
       const shardOf = () => ({}) as ReturnType<ConstructorParameters<typeof TenantShards>[1]["shardOf"]>;
       const directory = new TenantShards(DEFAULT_LIMITS, { maps, clock: { now: () => nowMs }, shardOf });
-      const shards = (await directory.forReading("t", 1)).map(({ index }) => index);
-      const all = (await directory.forScanning("t")).map(({ index }) => index);
+      const shards = (await directory.forReading("t", 1)).map(({ name }) => parseShardName(name).shard);
+      const all = (await directory.forScanning("t")).map(({ name }) => parseShardName(name).shard);
       expect(all).toEqual([0, 1]);
       return shards;
     };
