@@ -1,4 +1,5 @@
 // The classes named in wrangler.toml.
 export { Compactor } from "./compactor.ts";
+export { Directory } from "./directory.ts";
 export { Tenant } from "./tenant.ts";
 export { TraceShard } from "./trace-shard.ts";

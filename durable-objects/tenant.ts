@@ -3,8 +3,17 @@ import { DurableObject } from "cloudflare:workers";
 import { readConfig } from "../src/model/config.ts";
 import type { Bindings } from "../src/store/bindings.ts";
 import { shardName } from "../src/store/keys.ts";
+import { DIRECTORY_NAME } from "../src/store/directory-rpc.ts";
 import { objectStoreFor } from "../src/store/object-store-for.ts";
-import type { ShardLoad, TenantReply, TenantRpc, TenantView } from "../src/store/tenant-rpc.ts";
+import type { TokenRecord } from "../src/model/token.ts";
+import type {
+  AuditEntry,
+  Change,
+  ShardLoad,
+  TenantReply,
+  TenantRpc,
+  TenantView,
+} from "../src/store/tenant-rpc.ts";
 import { Tenant as TenantState, type TenantPorts } from "../src/tenant/tenant.ts";
 import { must } from "../src/util/assert.ts";
 import { systemClock } from "../src/util/clock.ts";
@@ -23,20 +32,32 @@ export class Tenant extends DurableObject<Bindings> implements TenantRpc {
     return this.#tenant.view();
   }
 
-  async setShardCount(count: number): Promise<TenantReply> {
-    return this.#tenant.setShardCount(count);
+  async setShardCount(count: number, change?: Change): Promise<TenantReply> {
+    return this.#tenant.setShardCount(count, change);
   }
 
   async requestGrowth(shard: number, load: ShardLoad): Promise<TenantReply> {
     return this.#tenant.requestGrowth(shard, load);
   }
 
-  async setRetention(ms: number | undefined): Promise<TenantReply> {
-    return this.#tenant.setRetention(ms);
+  async setRetention(ms: number | undefined, change?: Change): Promise<TenantReply> {
+    return this.#tenant.setRetention(ms, change);
   }
 
-  async startDeletion(): Promise<TenantReply> {
-    return this.#tenant.startDeletion();
+  async startDeletion(change?: Change): Promise<TenantReply> {
+    return this.#tenant.startDeletion(change);
+  }
+
+  async addToken(token: TokenRecord, change: Change): Promise<TenantReply> {
+    return this.#tenant.addToken(token, change);
+  }
+
+  async revokeToken(id: string, change: Change): Promise<TenantReply> {
+    return this.#tenant.revokeToken(id, change);
+  }
+
+  async audit(limit: number, before?: number): Promise<readonly AuditEntry[]> {
+    return this.#tenant.audit(limit, before);
   }
 
   tick(now: number): Promise<void> {
@@ -54,6 +75,7 @@ export class Tenant extends DurableObject<Bindings> implements TenantRpc {
       objects: objectStoreFor(env),
       clock: systemClock,
       shardOf: (index) => env.TRACE_SHARD.getByName(shardName(name, index)),
+      removeName: () => env.DIRECTORY.getByName(DIRECTORY_NAME).remove(name),
       endCompaction: (index) => env.COMPACTOR.getByName(shardName(name, index)).destroy(),
     };
   }

@@ -45,6 +45,11 @@ function tryLine(url: string): string {
   return `${send} --next -sS ${url}/api/traces/${traceId}`;
 }
 
+function accessLine(access: string): string {
+  if (access !== "open") return "It asks for tokens: npm run admin -- create-token --help";
+  return 'It is open: whoever reaches it sends to and reads tenant "single-tenant". ACCESS=tokens npm start asks for tokens';
+}
+
 function stopOnSignals(server: Server): void {
   let stopping = false;
   const stop = (): void => {
@@ -67,17 +72,20 @@ const PASSED_ON = [
   "MAX_TRACE_BYTES",
   "BLOCK_RETENTION",
   "CORS_ALLOWED_ORIGINS",
+  "MULTITENANCY",
   ...S3_VARIABLES,
 ];
 
 try {
   const dataDir = resolve(env["RUBATO_DATA"] ?? ".rubato");
   const adminToken = env["ADMIN_TOKEN"] || (await ensureAdminToken(dataDir));
+  const access = env["ACCESS"] || "open";
   const server = await startServer({
     port: portFrom(env["PORT"]),
     host: env["RUBATO_HOST"] ?? "127.0.0.1",
     dataDir,
     vars: {
+      ACCESS: access,
       ADMIN_TOKEN: adminToken,
       ...Object.fromEntries(
         PASSED_ON.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
@@ -90,6 +98,7 @@ try {
   stopOnSignals(server);
   const url = server.url.replace("//127.0.0.1:", "//localhost:");
   console.log(`Rubato listens on ${url} and keeps its data in ${dataDir}`);
+  console.log(accessLine(access));
   console.log(`\nSend a span and read its trace back:\n\n${tryLine(url)}\n`);
   console.log("To look after it: npm run admin");
 } catch (error) {

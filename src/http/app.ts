@@ -1,13 +1,14 @@
 // The HTTP surface: routes, and what happens outside them.
 import { Hono } from "hono";
 import { ingestCors } from "./cors.ts";
-import type { AppDeps } from "./deps.ts";
-import { errorResponse } from "./errors.ts";
+import { access, type Area } from "./access.ts";
+import type { AppDeps, AppEnv } from "./deps.ts";
+import { errorResponse, jsonErrorResponse } from "./errors.ts";
 import { adminRoutes } from "./routes/admin.ts";
-import { GRPC_EXPORT_PATH, grpcWebRoutes } from "./routes/grpc-web.ts";
+import { GRPC_EXPORT_PATH, grpcRefusal, grpcWebRoutes } from "./routes/grpc-web.ts";
 import { JAEGER_PATH, jaegerRoutes } from "./routes/jaeger.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
-import { otlpRoutes } from "./routes/otlp.ts";
+import { OTLP_PATH, otlpRefusal, otlpRoutes } from "./routes/otlp.ts";
 import { searchRoutes } from "./routes/search.ts";
 import { statusRoutes } from "./routes/status.ts";
 import { tagRoutes } from "./routes/tags.ts";
@@ -17,13 +18,32 @@ import { ZIPKIN_V1_PATH, ZIPKIN_V2_PATH, zipkinRoutes } from "./routes/zipkin.ts
 import { scanPorts } from "./scan-ports.ts";
 
 /** Where spans come in: what pages of other origins may call. */
-const INGEST_PATHS = ["/v1/traces", ZIPKIN_V1_PATH, ZIPKIN_V2_PATH, JAEGER_PATH, GRPC_EXPORT_PATH];
+const INGEST: readonly Area[] = [
+  { path: OTLP_PATH, scope: "ingest", refuse: otlpRefusal },
+  { path: GRPC_EXPORT_PATH, scope: "ingest", refuse: grpcRefusal },
+  ...[ZIPKIN_V1_PATH, ZIPKIN_V2_PATH, JAEGER_PATH].map((path): Area => ({
+    path,
+    scope: "ingest",
+    refuse: plainRefusal,
+  })),
+];
+const AREAS: readonly Area[] = [
+  ...INGEST,
+  { path: "/ready", scope: "public", refuse: plainRefusal },
+  { path: "/api/admin/*", scope: "admin", refuse: (_, error) => jsonErrorResponse(error) },
+];
+
+/** Tempo's way: a line of text. */
+function plainRefusal(_: Request, error: unknown): Response {
+  return errorResponse(error);
+}
 
 /** All routes over the given ports. */
-export function createApp(deps: AppDeps): Hono {
-  const app = new Hono();
+export function createApp(deps: AppDeps): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
   const cors = ingestCors(deps.corsAllowedOrigins);
-  for (const path of INGEST_PATHS) app.use(path, cors);
+  for (const { path } of INGEST) app.use(path, cors);
+  app.use("*", access(deps.authenticator, AREAS, { scope: "read", refuse: plainRefusal }));
   app.route("/", otlpRoutes(deps));
   app.route("/", zipkinRoutes(deps));
   app.route("/", jaegerRoutes(deps));

@@ -1,13 +1,14 @@
 // Spans in a format that is not OTLP: read, inflate, convert, store; 202 or a text.
+import type { Context } from "hono";
 import { ingestConverted, rejectedCount } from "../ingest/ingest.ts";
 import { codecOf, readBody } from "../ingest/read-body.ts";
-import { SINGLE_TENANT } from "../model/ids.ts";
 import type { Converted } from "../otlp/batch-builder.ts";
 import { describeRejected } from "../otlp/response.ts";
 import { decompress } from "../util/codec.ts";
 import { AppError } from "../util/errors.ts";
 import { logWarning } from "../util/log.ts";
-import type { AppDeps } from "./deps.ts";
+import { tenantOf } from "./access.ts";
+import type { AppDeps, AppEnv } from "./deps.ts";
 import { errorResponse } from "./errors.ts";
 
 /** Makes OTLP of an inflated body, which it may use up. */
@@ -19,17 +20,18 @@ export type Convert = (body: Uint8Array) => Converted;
  * @param format for the log
  */
 export async function convertAndIngest(
-  request: Request,
+  c: Context<AppEnv>,
   deps: AppDeps,
   format: string,
   convert: Convert,
 ): Promise<Response> {
   try {
     const { limits } = deps;
+    const request = c.req.raw;
     const codec = codecOf(request.headers.get("content-encoding"));
     const body = decompress(codec, await readBody(request, limits), limits.maxBodyBytes);
     const { traces, refusedSpans, firstRefusal } = convert(body);
-    const shards = await deps.shards.forWriting(SINGLE_TENANT);
+    const shards = await deps.shards.forWriting(tenantOf(c));
     const { acceptedSpans, rejected } = await ingestConverted(shards, traces, limits);
     const refused = refusedSpans + rejectedCount(rejected);
     if (refused > 0) {

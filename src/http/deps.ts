@@ -1,6 +1,9 @@
 // What the routes are given by the composition root: settings as data, the outside as ports.
+import type { Authenticator } from "../access/authenticator.ts";
+import type { Caller } from "../access/caller.ts";
 import type { Limits } from "../model/limits.ts";
 import type { CompactorRpc } from "../store/compactor-rpc.ts";
+import type { DirectoryRpc } from "../store/directory-rpc.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { TraceShardRpc } from "../store/rpc.ts";
 import type { TenantRpc } from "../store/tenant-rpc.ts";
@@ -9,11 +12,12 @@ import type { Clock } from "../util/clock.ts";
 
 /** What the admin API reaches. */
 export interface AdminPorts {
-  /** The secret that opens it; undefined: it is closed. */
-  readonly token: string | undefined;
   readonly tenantOf: (tenant: string) => TenantRpc;
   readonly shardOf: (tenant: string, index: number) => Pick<TraceShardRpc, "configure" | "stats">;
   readonly compactorOf: (tenant: string, index: number) => Pick<CompactorRpc, "rebuild" | "rebuildProgress">;
+  readonly directory: () => DirectoryRpc;
+  /** The isolate asks for the tenant, and for the list of all, anew: it has changed them. */
+  readonly forget: (tenant: string) => void;
 }
 
 export interface AppDeps {
@@ -24,6 +28,13 @@ export interface AppDeps {
   readonly objects: ObjectStore;
   /** Where a tenant's spans go to and come from. */
   readonly shards: ShardDirectory;
+  /** Who a request is from; absent: anybody, for the one tenant. */
+  readonly authenticator?: Pick<Authenticator, "caller">;
   /** Absent: there is no admin API. */
   readonly admin?: AdminPorts;
+}
+
+/** What the middleware tells the routes. */
+export interface AppEnv {
+  readonly Variables: { caller: Caller };
 }

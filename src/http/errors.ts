@@ -4,7 +4,7 @@ import { isAppError } from "../util/errors.ts";
 import { logError } from "../util/log.ts";
 
 interface KindMapping {
-  readonly status: 400 | 401 | 404 | 413 | 415 | 429 | 500 | 503;
+  readonly status: 400 | 401 | 403 | 404 | 412 | 413 | 415 | 429 | 500 | 503;
   /** google.rpc.Code, for OTLP's error bodies. */
   readonly grpcCode: number;
 }
@@ -12,6 +12,8 @@ interface KindMapping {
 const KINDS: Readonly<Record<ErrorKind, KindMapping>> = {
   invalid_argument: { status: 400, grpcCode: 3 },
   unauthenticated: { status: 401, grpcCode: 16 },
+  forbidden: { status: 403, grpcCode: 7 },
+  conflict: { status: 412, grpcCode: 10 },
   unsupported_media: { status: 415, grpcCode: 3 },
   not_found: { status: 404, grpcCode: 5 },
   too_large: { status: 413, grpcCode: 3 },
@@ -45,14 +47,18 @@ export function retryAfterHeader(retryAfterMs: number | undefined): Record<strin
     : { "retry-after": String(Math.max(1, Math.ceil(retryAfterMs / 1000))) };
 }
 
+/** What a 401 must say: how to do better. */
+export function challengeHeader(status: number): Record<string, string> {
+  return status === 401 ? { "www-authenticate": "Bearer" } : {};
+}
+
 /** The answer of the admin API: what was wrong, for people and for programs. */
 export function jsonErrorResponse(error: unknown): Response {
   const { status, message, retryAfterMs } = httpError(error);
   const kind: ErrorKind = isAppError(error) ? error.kind : "internal";
-  const challenge: Record<string, string> = status === 401 ? { "www-authenticate": "Bearer" } : {};
   return Response.json(
     { error: { kind, message } },
-    { status, headers: { ...retryAfterHeader(retryAfterMs), ...challenge } },
+    { status, headers: { ...retryAfterHeader(retryAfterMs), ...challengeHeader(status) } },
   );
 }
 
@@ -61,6 +67,10 @@ export function errorResponse(error: unknown): Response {
   const { status, message, retryAfterMs } = httpError(error);
   return new Response(`${message}\n`, {
     status,
-    headers: { "content-type": "text/plain; charset=utf-8", ...retryAfterHeader(retryAfterMs) },
+    headers: {
+      "content-type": "text/plain; charset=utf-8",
+      ...retryAfterHeader(retryAfterMs),
+      ...challengeHeader(status),
+    },
   });
 }

@@ -1,20 +1,22 @@
 // Looking a trace up for a request.
-import { SINGLE_TENANT } from "../model/ids.ts";
 import { findTrace, type FoundTrace, type TraceQuery } from "../query/find-trace.ts";
 import { traceHash } from "../util/hash.ts";
 import { logError } from "../util/log.ts";
 import type { AppDeps } from "./deps.ts";
 
 /**
- * What of the trace is to be had, up to so many bytes or the limit of all traces. What failed is logged.
+ * What the tenants have of the trace, up to so many bytes or the limit of all traces. What failed is logged.
  * @throws as `findTrace` and `ShardDirectory`
  */
 export async function lookUpTrace(
   { limits, objects, shards: directory }: AppDeps,
-  query: TraceQuery,
+  query: TraceQuery & { readonly tenants: readonly string[] },
   { signal, maxBytes }: { readonly signal: AbortSignal; readonly maxBytes: number },
 ): Promise<FoundTrace> {
-  const shards = await directory.forReading(SINGLE_TENANT, traceHash(query.traceId));
+  const hash = traceHash(query.traceId);
+  const shards = (
+    await Promise.all(query.tenants.map((tenant) => directory.forReading(tenant, hash)))
+  ).flat();
   const maxTraceBytes = Math.min(limits.maxTraceBytes, maxBytes);
   const found = await findTrace({ limits: { ...limits, maxTraceBytes }, objects, shards }, query, signal);
   for (const failure of found.failures) logError("part of a trace could not be read", { ...failure });

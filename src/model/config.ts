@@ -15,15 +15,27 @@ export interface Variables {
   readonly BLOCK_RETENTION?: string;
   /** Origins whose pages may send spans, separated by commas; `*` (the default) is all, `none` is none. */
   readonly CORS_ALLOWED_ORIGINS?: string;
-  /** A secret, not a variable of wrangler.toml: opens the admin API, which is closed without it. */
+  /** A secret, not a variable of wrangler.toml: the operator's. Without it everything is closed. */
   readonly ADMIN_TOKEN?: string;
+  /** `tokens` (the default): nobody sends or reads without one. `open`: for a machine of one's own. */
+  readonly ACCESS?: string;
+  /** `on`: X-Scope-OrgID and tokens name tenants; the default where tokens are asked for. `off`: there is one tenant. */
+  readonly MULTITENANCY?: string;
 }
 
 export interface Config {
   readonly limits: Limits;
   /** Origins whose pages may send spans; `*` is all. */
   readonly corsAllowedOrigins: readonly string[];
-  /** Undefined: the admin API is closed. */
+  readonly access: AccessSettings;
+}
+
+export interface AccessSettings {
+  /** `open`: anybody may send and read; the admin API asks for its secret all the same. */
+  readonly mode: "open" | "tokens";
+  /** False: there is one tenant, whatever a request names. */
+  readonly isMultitenant: boolean;
+  /** The operator's secret; undefined: there is none yet. */
   readonly adminToken: string | undefined;
 }
 
@@ -71,6 +83,34 @@ function retentionVar(name: string, text: string | undefined, fallback: number):
   );
 }
 
+/** The first word is the default. */
+function wordVar<Word extends string>(
+  name: string,
+  text: string | undefined,
+  words: readonly [Word, ...Word[]],
+): Word {
+  if (text === undefined || text === "") return words[0];
+  const word = words.find((known) => known === text);
+  if (word !== undefined) return word;
+  throw new AppError("internal", `variable ${name} must be ${words.join(" or ")}, not "${text}"`);
+}
+
+/** A secret that can be guessed is worse than none: the installation says so instead of working. */
+const MIN_ADMIN_TOKEN_CHARS = 16;
+
+function accessOf({ ACCESS, MULTITENANCY, ADMIN_TOKEN }: Variables): AccessSettings {
+  const mode = wordVar("ACCESS", ACCESS, ["tokens", "open"]);
+  const adminToken = ADMIN_TOKEN === "" ? undefined : ADMIN_TOKEN;
+  if (adminToken !== undefined && adminToken.length < MIN_ADMIN_TOKEN_CHARS) {
+    throw new AppError(
+      "internal",
+      `secret ADMIN_TOKEN must have at least ${MIN_ADMIN_TOKEN_CHARS} characters`,
+    );
+  }
+  const words = mode === "open" ? (["off", "on"] as const) : (["on", "off"] as const);
+  return { mode, adminToken, isMultitenant: wordVar("MULTITENANCY", MULTITENANCY, words) === "on" };
+}
+
 /** A browser's origins: scheme, host and port, nothing behind them. */
 function originsVar(name: string, text: string | undefined): readonly string[] {
   if (text === undefined || text === "") return ["*"];
@@ -98,7 +138,7 @@ export function readConfig(variables: Variables): Config {
     max: 86_400,
   });
   return {
-    adminToken: variables.ADMIN_TOKEN === "" ? undefined : variables.ADMIN_TOKEN,
+    access: accessOf(variables),
     corsAllowedOrigins: originsVar("CORS_ALLOWED_ORIGINS", variables.CORS_ALLOWED_ORIGINS),
     limits: {
       ...DEFAULT_LIMITS,

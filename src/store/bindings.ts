@@ -2,6 +2,7 @@
 import type { Variables } from "../model/config.ts";
 import type { S3Variables } from "../model/s3-config.ts";
 import type { CompactorRpc } from "./compactor-rpc.ts";
+import type { DirectoryRpc } from "./directory-rpc.ts";
 import type { TraceShardRpc } from "./rpc.ts";
 import type { TenantRpc } from "./tenant-rpc.ts";
 
@@ -19,9 +20,15 @@ export interface TenantNamespace {
   getByName(name: string): TenantRpc;
 }
 
+export interface DirectoryNamespace {
+  /** @param name DIRECTORY_NAME */
+  getByName(name: string): DirectoryRpc;
+}
+
 export interface Bindings extends Variables, S3Variables {
   readonly TRACE_SHARD: ShardNamespace;
   readonly TENANT: TenantNamespace;
+  readonly DIRECTORY: DirectoryNamespace;
   /** Each has the name of its shard. */
   readonly COMPACTOR: CompactorNamespace;
   /** Absent only where another object store is set, see object-store-for.ts. */

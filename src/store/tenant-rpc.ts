@@ -1,4 +1,5 @@
 // The Tenant object's methods as their callers see them. Fields may be added, never changed, as in rpc.ts.
+import type { TokenRecord } from "../model/token.ts";
 
 /** How many shards a tenant's spans are spread over from a time on. */
 export interface ShardMapVersion {
@@ -18,12 +19,39 @@ export interface TenantView {
   readonly shardCount: number;
   /** Milliseconds that spans are kept; undefined: the installation's default. */
   readonly retentionMs?: number | undefined;
+  /** All that are not revoked, also those that have expired. */
+  readonly tokens?: readonly TokenRecord[];
+  /** Counts the changes made by people: what `Change.ifVersion` is compared with. */
+  readonly version?: number;
+}
+
+/** A change made by somebody, not by the installation itself. It goes into the audit log. */
+export interface Change {
+  readonly actor: string;
+  /** The change is refused when the tenant has another version by now. */
+  readonly ifVersion?: number | undefined;
+}
+
+/** A line of the audit log. */
+export interface AuditEntry {
+  /** Ascending, without gaps but at the beginning: old ones are dropped. */
+  readonly id: number;
+  readonly atMs: number;
+  readonly actor: string;
+  /** A verb, like `create token`. */
+  readonly action: string;
+  /** What was changed to what; no secrets. */
+  readonly detail: string;
 }
 
 /** Expected refusals are values. `rate_limited`: a change is under way, to be tried again later. */
 export type TenantReply =
   | { readonly ok: true; readonly view: TenantView }
-  | { readonly ok: false; readonly kind: "invalid_argument" | "not_found"; readonly message: string }
+  | {
+      readonly ok: false;
+      readonly kind: "invalid_argument" | "not_found" | "conflict";
+      readonly message: string;
+    }
   | {
       readonly ok: false;
       readonly kind: "rate_limited";
@@ -42,13 +70,18 @@ export interface TenantRpc {
   /** A tenant that nobody ever set anything for has one shard and the defaults; asking leaves nothing behind. */
   view(): Promise<TenantView>;
   /** Spreads new spans over `count` shards, once every Worker knows. */
-  setShardCount(count: number): Promise<TenantReply>;
+  setShardCount(count: number, change?: Change): Promise<TenantReply>;
   /** Doubles the shards if shard number `shard` is one of the newest version and the last change is long enough ago. */
   requestGrowth(shard: number, load: ShardLoad): Promise<TenantReply>;
   /** @param ms undefined goes back to the installation's default */
-  setRetention(ms: number | undefined): Promise<TenantReply>;
-  /** Begins to delete everything of the tenant; goes on by itself. Also when it has begun already. */
-  startDeletion(): Promise<TenantReply>;
+  setRetention(ms: number | undefined, change?: Change): Promise<TenantReply>;
+  /** Begins to delete everything of the tenant; goes on by itself. Also when it has begun already. Its tokens are gone at once. */
+  startDeletion(change?: Change): Promise<TenantReply>;
+  addToken(token: TokenRecord, change: Change): Promise<TenantReply>;
+  /** @param id of the token; `not_found` when there is none */
+  revokeToken(id: string, change: Change): Promise<TenantReply>;
+  /** Entries with ids below `before`, the newest first, `limit` at most. */
+  audit(limit: number, before?: number): Promise<readonly AuditEntry[]>;
   /** What the alarm does at time `now` (ms). */
   tick(now: number): Promise<void>;
 }

@@ -1,5 +1,6 @@
 // What a tenant needs of its durable storage. Adapters: durable-objects/tenant-sql.ts, memory-storage.ts.
-import type { ShardMapVersion } from "../store/tenant-rpc.ts";
+import type { TokenRecord } from "../model/token.ts";
+import type { AuditEntry, ShardMapVersion } from "../store/tenant-rpc.ts";
 
 /** All that is kept of a tenant. */
 export interface TenantRecord {
@@ -13,14 +14,29 @@ export interface TenantRecord {
   readonly isRetentionUnsent: boolean;
   /** When the deletion began, in ms; undefined: it is not being deleted. */
   readonly deletingSinceMs: number | undefined;
+  /** Changes made by people so far. */
+  readonly version: number;
+  readonly tokens: readonly TokenRecord[];
 }
+
+/** What a record is saved with, in one transaction. */
+export interface SavedWith {
+  /** Undefined leaves the alarm as it is. */
+  readonly alarmMs?: number | undefined;
+  /** A line for the audit log, which keeps the newest AUDIT_ENTRIES. */
+  readonly audit?: Omit<AuditEntry, "id"> | undefined;
+}
+
+export const AUDIT_ENTRIES = 10_000;
 
 /** Synchronous but for `clear` and the alarm, as SQLite in a Durable Object is. */
 export interface TenantStorage {
   /** Undefined when nothing was ever saved, or all was cleared; then nothing is stored, no table either. */
   load(): TenantRecord | undefined;
-  /** Replaces the record and sets the alarm, in one transaction. @param alarmMs undefined leaves the alarm as it is */
-  save(record: TenantRecord, alarmMs?: number): void;
+  /** Replaces the record. */
+  save(record: TenantRecord, more?: SavedWith): void;
+  /** Entries with ids below `before`, the newest first, `limit` at most. */
+  audit(limit: number, before?: number): readonly AuditEntry[];
   setAlarm(atMs: number): void;
   /** Removes everything, the alarm too. */
   clear(): Promise<void>;

@@ -1,22 +1,25 @@
 // The state machine behind a Tenant object: shard map, retention, deletion. Everything outside comes through ports.
 import type { Limits } from "../model/limits.ts";
 import { PLATFORM } from "../model/limits.ts";
+import type { TokenRecord } from "../model/token.ts";
 import { tenantPrefix } from "../store/keys.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { TraceShardRpc } from "../store/rpc.ts";
-import type { ShardLoad, TenantReply, TenantView } from "../store/tenant-rpc.ts";
+import type { AuditEntry, Change, ShardLoad, TenantReply, TenantView } from "../store/tenant-rpc.ts";
 import type { Clock } from "../util/clock.ts";
 import { messageOf } from "../util/errors.ts";
 import { logInfo, logWarning } from "../util/log.ts";
 import { settleAll } from "../util/parallel.ts";
 import { changeDelayMs, FIRST_VERSIONS, relevantVersions } from "./shard-map.ts";
-import type { TenantRecord, TenantStorage } from "./storage.ts";
+import type { SavedWith, TenantRecord, TenantStorage } from "./storage.ts";
 
 export interface TenantPorts {
   readonly storage: TenantStorage;
   readonly objects: Pick<ObjectStore, "list" | "delete">;
   readonly clock: Clock;
   readonly shardOf: (index: number) => Pick<TraceShardRpc, "configure" | "destroy">;
+  /** Takes the tenant's name off the list of all. */
+  readonly removeName: () => Promise<void>;
   /** Stops the compaction of a shard for good and removes what the compactor keeps. */
   readonly endCompaction: (index: number) => Promise<void>;
 }
@@ -31,6 +34,8 @@ const MAX_RETENTION_DAYS = 3_660;
 /** Objects that one call to the store deletes, and that one alarm deletes at most. */
 const DELETE_KEYS = 1_000;
 const DELETE_KEYS_PER_ALARM = 50_000;
+/** Every view carries them all: at some 400 bytes each they are 200 KB. */
+const MAX_TOKENS = 500;
 
 const EMPTY_RECORD: TenantRecord = {
   versions: FIRST_VERSIONS,
@@ -38,7 +43,19 @@ const EMPTY_RECORD: TenantRecord = {
   retentionMs: undefined,
   isRetentionUnsent: false,
   deletingSinceMs: undefined,
+  version: 0,
+  tokens: [],
 };
+
+/** What the audit log says of a change. */
+interface Audited {
+  readonly action: string;
+  readonly detail: string;
+}
+
+function retentionText(ms: number | undefined): string {
+  return ms === undefined ? "default" : `${ms} ms`;
+}
 
 /** One tenant. Not durable by itself: built anew from storage after each eviction. */
 export class Tenant {
@@ -56,24 +73,27 @@ export class Tenant {
   }
 
   view(): TenantView {
-    const { versions, shardCount, retentionMs, deletingSinceMs } = this.#record;
+    const { versions, shardCount, retentionMs, deletingSinceMs, tokens, version } = this.#record;
     return {
       state: deletingSinceMs === undefined ? "active" : "deleting",
       versions,
       shardCount,
       retentionMs,
+      tokens,
+      version,
     };
   }
 
   /** A new version; it takes effect when every reader knows it, so that no span is written where nobody looks. */
-  setShardCount(count: number): TenantReply {
+  setShardCount(count: number, change?: Change): TenantReply {
     const { maxShards } = this.#limits.growth;
     const isPowerOf2 = Number.isInteger(count) && count >= 1 && (count & (count - 1)) === 0;
     if (!isPowerOf2 || count > maxShards) {
       const message = `the number of shards must be a power of 2 from 1 to ${maxShards}, not ${count}`;
       return { ok: false, kind: "invalid_argument", message };
     }
-    if (this.#isDeleting) return this.#refuseDeleting();
+    const refusal = this.#refusal(change);
+    if (refusal !== undefined) return refusal;
     const now = this.#ports.clock.now();
     const newest = this.#newest;
     if (newest.count === count) return this.#ok();
@@ -88,13 +108,13 @@ export class Tenant {
       return { ok: false, kind: "rate_limited", message, retryAfterMs: this.#limits.growth.coolDownMs };
     }
     const isRetentionUnsent = retentionMs !== undefined;
-    this.#save(
+    this.#change(
       {
-        ...this.#record,
         versions: [...kept, { fromMs: now + changeDelayMs(this.#limits), count }],
         shardCount: Math.max(shardCount, count),
         isRetentionUnsent,
       },
+      { change, action: "set shards", detail: `from ${newest.count} to ${count}` },
       isRetentionUnsent ? now : undefined,
     );
     logInfo("shards of a tenant", { tenant: this.#name, from: newest.count, to: count });
@@ -117,23 +137,66 @@ export class Tenant {
   }
 
   /** The shards learn of it by the alarm, at once if they can be reached. */
-  setRetention(ms: number | undefined): TenantReply {
+  setRetention(ms: number | undefined, change?: Change): TenantReply {
     const max = MAX_RETENTION_DAYS * 86_400_000;
     if (ms !== undefined && !(Number.isInteger(ms) && ms >= MIN_RETENTION_MS && ms <= max)) {
       const message = `the retention must be whole ms, at least an hour, at most ${MAX_RETENTION_DAYS} days`;
       return { ok: false, kind: "invalid_argument", message };
     }
-    if (this.#isDeleting) return this.#refuseDeleting();
-    const record = { ...this.#record, retentionMs: ms, isRetentionUnsent: true };
-    this.#save(record, this.#ports.clock.now());
+    const refusal = this.#refusal(change);
+    if (refusal !== undefined) return refusal;
+    const detail = `from ${retentionText(this.#record.retentionMs)} to ${retentionText(ms)}`;
+    this.#change(
+      { retentionMs: ms, isRetentionUnsent: true },
+      { change, action: "set retention", detail },
+      this.#ports.clock.now(),
+    );
     return this.#ok();
   }
 
+  /** A token whose hash begins as another's does has the same id: that chance is one in 10^12, and refused. */
+  addToken(token: TokenRecord, change: Change): TenantReply {
+    const refusal = this.#refusal(change);
+    if (refusal !== undefined) return refusal;
+    const { tokens } = this.#record;
+    if (tokens.length >= MAX_TOKENS) {
+      const message = `the tenant has ${MAX_TOKENS} tokens, the most there may be: revoke some`;
+      return { ok: false, kind: "invalid_argument", message };
+    }
+    if (tokens.some(({ id }) => id === token.id)) {
+      return { ok: false, kind: "conflict", message: `there is a token ${token.id}: make another one` };
+    }
+    const { id, name, scopes } = token;
+    const detail = `${id} (${name}): ${scopes.join(", ")}`;
+    this.#change({ tokens: [...tokens, token] }, { change, action: "create token", detail });
+    return this.#ok();
+  }
+
+  revokeToken(id: string, change: Change): TenantReply {
+    const refusal = this.#refusal(change);
+    if (refusal !== undefined) return refusal;
+    const { tokens } = this.#record;
+    const token = tokens.find((known) => known.id === id);
+    if (token === undefined) return { ok: false, kind: "not_found", message: `there is no token ${id}` };
+    const detail = `${id} (${token.name})`;
+    this.#change(
+      { tokens: tokens.filter((known) => known !== token) },
+      { change, action: "revoke token", detail },
+    );
+    return this.#ok();
+  }
+
+  audit(limit: number, before?: number): readonly AuditEntry[] {
+    return this.#ports.storage.audit(limit, before);
+  }
+
   /** The data goes at once, the name is free again when no call that began before can come to an end any more. */
-  startDeletion(): TenantReply {
+  startDeletion(change?: Change): TenantReply {
     if (this.#isDeleting) return this.#ok();
+    const refusal = this.#refusal(change);
+    if (refusal !== undefined) return refusal;
     const now = this.#ports.clock.now();
-    this.#save({ ...this.#record, deletingSinceMs: now }, now);
+    this.#change({ deletingSinceMs: now, tokens: [] }, { change, action: "delete tenant", detail: "" }, now);
     logInfo("deletion of a tenant begins", { tenant: this.#name });
     return this.#ok();
   }
@@ -176,6 +239,7 @@ export class Tenant {
     if (done.includes(false)) return this.#ports.storage.setAlarm(nowMs + DELETE_POLL_MS);
     if (nowMs < lastRoundMs) return this.#ports.storage.setAlarm(lastRoundMs);
     if (!(await this.#emptyBucket())) return this.#ports.storage.setAlarm(nowMs + DELETE_POLL_MS);
+    await this.#ports.removeName();
     await this.#ports.storage.clear();
     this.#record = EMPTY_RECORD;
     logInfo("a tenant was deleted", { tenant: this.#name });
@@ -215,8 +279,32 @@ export class Tenant {
     return this.#record.deletingSinceMs !== undefined;
   }
 
-  #save(record: TenantRecord, alarmMs?: number): void {
-    this.#ports.storage.save(record, alarmMs);
+  /** Why a change that somebody asks for cannot be made now. */
+  #refusal(change: Change | undefined): Extract<TenantReply, { ok: false }> | undefined {
+    if (this.#isDeleting) return this.#refuseDeleting();
+    const { version } = this.#record;
+    if (change?.ifVersion === undefined || change.ifVersion === version) return undefined;
+    const message = `the tenant has been changed: it has version ${version}, not ${change.ifVersion}`;
+    return { ok: false, kind: "conflict", message };
+  }
+
+  /** What people change has a new version and a line in the audit log; what the installation changes has neither. */
+  #change(
+    changed: Partial<TenantRecord>,
+    { change, action, detail }: Audited & { readonly change: Change | undefined },
+    alarmMs?: number,
+  ): void {
+    const { version } = this.#record;
+    if (change === undefined) return this.#save({ ...this.#record, ...changed }, { alarmMs });
+    const atMs = this.#ports.clock.now();
+    this.#save(
+      { ...this.#record, ...changed, version: version + 1 },
+      { alarmMs, audit: { atMs, actor: change.actor, action, detail } },
+    );
+  }
+
+  #save(record: TenantRecord, more: SavedWith = {}): void {
+    this.#ports.storage.save(record, more);
     this.#record = record;
   }
 
@@ -224,7 +312,7 @@ export class Tenant {
     return { ok: true, view: this.view() };
   }
 
-  #refuseDeleting(): TenantReply {
+  #refuseDeleting(): Extract<TenantReply, { ok: false }> {
     return { ok: false, kind: "not_found", message: `tenant "${this.#name}" is being deleted` };
   }
 }

@@ -2,7 +2,8 @@
 
 /**
  * What the caller should do:
- * `invalid_argument` fix the request; `unauthenticated` bring a token that is known;
+ * `invalid_argument` fix the request; `unauthenticated` bring a token that is known; `forbidden` bring another one;
+ * `conflict` look at what has changed and decide anew;
  * `unsupported_media` use another encoding; `not_found` look elsewhere;
  * `too_large` send less; `rate_limited` and `unavailable` retry later; `corrupt` stored bytes are wrong,
  * retrying is no use; `internal` a bug.
@@ -10,6 +11,8 @@
 export type ErrorKind =
   | "invalid_argument"
   | "unauthenticated"
+  | "forbidden"
+  | "conflict"
   | "unsupported_media"
   | "not_found"
   | "too_large"

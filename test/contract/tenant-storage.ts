@@ -1,6 +1,7 @@
 // What every TenantStorage promises. Each adapter runs this suite.
 import { describe, expect, test } from "vitest";
-import type { TenantRecord, TenantStorage } from "../../src/tenant/storage.ts";
+import type { TokenRecord } from "../../src/model/token.ts";
+import { AUDIT_ENTRIES, type TenantRecord, type TenantStorage } from "../../src/tenant/storage.ts";
 
 /** A storage, and a second one on the same data: what an object finds after an eviction. */
 export interface TenantStorageUnderTest {
@@ -17,7 +18,28 @@ const PLAIN: TenantRecord = {
   retentionMs: undefined,
   isRetentionUnsent: false,
   deletingSinceMs: undefined,
+  version: 0,
+  tokens: [],
 };
+
+const token = (digit: string, more: Partial<TokenRecord> = {}): TokenRecord => ({
+  id: digit.repeat(12),
+  hash: digit.repeat(64),
+  name: `token "${digit}"`,
+  scopes: ["ingest"],
+  tenants: [],
+  origins: [],
+  createdMs: 1_795_390_000_000,
+  ...more,
+});
+const FIRST = token("b");
+const SECOND = token("a", {
+  scopes: ["read", "admin"],
+  tenants: ["other", "*"],
+  origins: ["https://example.com"],
+  createdMs: 1_795_390_000_001,
+  expiresMs: 1_795_400_000_000,
+});
 
 const FULL: TenantRecord = {
   versions: [
@@ -29,6 +51,8 @@ const FULL: TenantRecord = {
   retentionMs: 10 * 366 * 86_400_000,
   isRetentionUnsent: true,
   deletingSinceMs: 1_795_399_000_001,
+  version: 7,
+  tokens: [FIRST, SECOND],
 };
 
 // Far enough that no alarm goes off while a test runs.
@@ -59,7 +83,7 @@ export function runTenantStorageContract(
 
     test("a record replaces the one before: what it does not set is gone", () =>
       run(async ({ storage, reopen }) => {
-        storage.save(FULL, ALARM_MS);
+        storage.save(FULL, { alarmMs: ALARM_MS });
         storage.save(PLAIN);
         expect(reopen().load()).toEqual(PLAIN);
       }));
@@ -68,7 +92,7 @@ export function runTenantStorageContract(
       run(async ({ storage, alarm }) => {
         storage.save(PLAIN);
         expect(await alarm()).toBeNull();
-        storage.save(FULL, ALARM_MS);
+        storage.save(FULL, { alarmMs: ALARM_MS });
         expect(await alarm()).toBe(ALARM_MS);
         storage.save(PLAIN);
         expect(await alarm()).toBe(ALARM_MS);
@@ -76,10 +100,39 @@ export function runTenantStorageContract(
         expect(await alarm()).toBe(ALARM_MS + 1);
       }));
 
+    test("tokens come and go one by one, oldest first", () =>
+      run(async ({ storage, reopen }) => {
+        storage.save({ ...PLAIN, tokens: [SECOND] });
+        storage.save({ ...PLAIN, tokens: [FIRST, SECOND] });
+        expect(reopen().load()?.tokens).toEqual([FIRST, SECOND]);
+        const again = reopen();
+        const { tokens = [] } = again.load() ?? {};
+        again.save({ ...PLAIN, tokens: tokens.filter(({ id }) => id !== FIRST.id) });
+        expect(again.load()?.tokens).toEqual([SECOND]);
+        expect(reopen().load()?.tokens).toEqual([SECOND]);
+      }));
+
+    test("the audit log is told the newest first, in pages, and keeps so many lines", () =>
+      run(async ({ storage, reopen }) => {
+        expect(storage.audit(10)).toEqual([]);
+        const line = (n: number) => ({ atMs: n, actor: "operator", action: "set shards", detail: `${n}` });
+        for (let n = 1; n <= AUDIT_ENTRIES + 1; n++) storage.save(PLAIN, { audit: line(n) });
+        const newest = reopen().audit(2);
+        expect(newest).toEqual([
+          { id: AUDIT_ENTRIES + 1, ...line(AUDIT_ENTRIES + 1) },
+          { id: AUDIT_ENTRIES, ...line(AUDIT_ENTRIES) },
+        ]);
+        expect(storage.audit(1, AUDIT_ENTRIES)).toMatchObject([{ id: AUDIT_ENTRIES - 1 }]);
+        const all = storage.audit(2 * AUDIT_ENTRIES);
+        expect([all.length, all.at(-1)?.id]).toEqual([AUDIT_ENTRIES, 2]);
+      }));
+
     test("clear leaves nothing, and the storage can be used again", () =>
       run(async ({ storage, reopen, alarm, tables }) => {
-        storage.save(FULL, ALARM_MS);
+        storage.save(FULL, { alarmMs: ALARM_MS });
+        storage.save(FULL, { audit: { atMs: 1, actor: "operator", action: "x", detail: "" } });
         await storage.clear();
+        expect(storage.audit(1)).toEqual([]);
         expect(storage.load()).toBeUndefined();
         expect(reopen().load()).toBeUndefined();
         expect(await alarm()).toBeNull();

@@ -12,6 +12,7 @@ import type { ShardJobsRpc } from "../../src/store/rpc.ts";
 import type { TenantView } from "../../src/store/tenant-rpc.ts";
 import type { TenantPorts } from "../../src/tenant/tenant.ts";
 
+export { Directory } from "../../durable-objects/index.ts";
 export { default } from "../../src/index.ts";
 
 /** What a compactor waits for and can die or fail at. */

@@ -294,10 +294,11 @@ export class TenantObject extends SimObject<Tenant> {
     return new Tenant(TENANT, this.#places.limits, {
       storage: {
         load: () => storage.value,
-        save: (record, alarmMs) => {
+        save: (record, { alarmMs } = {}) => {
           storage.set(structuredClone(record));
           if (alarmMs !== undefined) storage.setAlarm(alarmMs);
         },
+        audit: () => [],
         setAlarm: (atMs) => storage.setAlarm(atMs),
         clear: async () => {
           storage.set(undefined);
@@ -321,6 +322,7 @@ export class TenantObject extends SimObject<Tenant> {
           },
         };
       },
+      removeName: () => storage.sync(),
       endCompaction: async (index) => {
         await storage.sync();
         await this.#places.compactor(index).client(owner).destroy();
@@ -333,7 +335,7 @@ export class TenantObject extends SimObject<Tenant> {
     this.#note();
   }
 
-  client(caller?: Owner): Omit<TenantRpc, "tick"> {
+  client(caller?: Owner): Omit<TenantRpc, "tick" | "addToken" | "revokeToken" | "audit"> {
     const call = <R extends TenantReply | TenantView>(name: string, run: (tenant: Tenant) => R): Promise<R> =>
       this.call(
         name,

@@ -12,7 +12,7 @@ export interface TestServer {
 }
 
 export interface TestServers {
-  /** Starts one on the same folder as the ones before; those must have been stopped. */
+  /** Starts one, open unless `vars` has another `ACCESS`, on the same folder as the ones before; those must have been stopped. */
   start(vars?: Readonly<Record<string, string>>): Promise<TestServer>;
   /** Stops what runs and starts anew. */
   restart(vars?: Readonly<Record<string, string>>): Promise<TestServer>;
@@ -33,7 +33,7 @@ export async function testServers(configPath?: string): Promise<TestServers> {
     running = await startServer({
       port: 0,
       dataDir,
-      vars,
+      vars: { ACCESS: "open", ...vars },
       ...(configPath === undefined ? {} : { configPath }),
       onLog: (level, message) => {
         if (level === "error" || level === "warn") logs.push(message);

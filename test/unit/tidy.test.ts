@@ -14,7 +14,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/store"],
   ["src/compaction"],
   ["src/ingest", "src/scan", "src/shard", "src/tenant"],
-  ["src/query"],
+  ["src/access", "src/query"],
   ["src/http", "durable-objects"],
   ["src"], // src/index.ts, the composition root
   ["src/cli"], // commands for a developer's machine; never part of the Worker

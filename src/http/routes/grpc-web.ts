@@ -2,11 +2,11 @@
 import { Hono } from "hono";
 import { ingestOtlp, rejectedCount } from "../../ingest/ingest.ts";
 import { readBody } from "../../ingest/read-body.ts";
-import { SINGLE_TENANT } from "../../model/ids.ts";
 import { describeRejected, encodeExportResponse, encodeStatus } from "../../otlp/response.ts";
 import { isAppError } from "../../util/errors.ts";
 import { methodNotAllowed, plainText } from "../convert-ingest.ts";
-import type { AppDeps } from "../deps.ts";
+import { tenantOf } from "../access.ts";
+import type { AppDeps, AppEnv } from "../deps.ts";
 import { httpError } from "../errors.ts";
 import type { GrpcStatus } from "../grpc-web.ts";
 import {
@@ -37,14 +37,14 @@ interface Outcome {
 }
 
 /** The route. Whatever becomes of the call, HTTP's status is 200: gRPC's is in the trailers. */
-export function grpcWebRoutes(deps: AppDeps): Hono {
-  const app = new Hono();
-  app.post(GRPC_EXPORT_PATH, (c) => post(c.req.raw, deps));
+export function grpcWebRoutes(deps: AppDeps): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
+  app.post(GRPC_EXPORT_PATH, (c) => post(c.req.raw, tenantOf(c), deps));
   app.all(GRPC_EXPORT_PATH, methodNotAllowed);
   return app;
 }
 
-async function post(request: Request, deps: AppDeps): Promise<Response> {
+async function post(request: Request, tenant: string, deps: AppDeps): Promise<Response> {
   const type = mediaTypeOf(request.headers.get("content-type"));
   const isText = TEXT_TYPES.has(type);
   if (!isText && !BINARY_TYPES.has(type)) {
@@ -52,7 +52,16 @@ async function post(request: Request, deps: AppDeps): Promise<Response> {
     const supported = [...BINARY_TYPES, ...TEXT_TYPES].join(", ");
     return plainText(415, `415 unsupported media type, supported: [${supported}]`);
   }
-  const { message, status } = await call(request, deps, isText);
+  return answered(await call(request, { tenant, isText }, deps), isText);
+}
+
+/** The answer to a call that is refused before it is read. */
+export function grpcRefusal(request: Request, error: unknown): Response {
+  const isText = TEXT_TYPES.has(mediaTypeOf(request.headers.get("content-type")));
+  return answered({ status: statusOf(error) }, isText);
+}
+
+function answered({ message, status }: Outcome, isText: boolean): Response {
   const answer = encodeAnswer(message, status);
   const body = isText ? new TextEncoder().encode(encodeBase64(answer)) : answer;
   return new Response(streamOf(body), {
@@ -73,7 +82,11 @@ function streamOf(body: Uint8Array): ReadableStream<Uint8Array> {
   });
 }
 
-async function call(request: Request, deps: AppDeps, isText: boolean): Promise<Outcome> {
+async function call(
+  request: Request,
+  { tenant, isText }: { readonly tenant: string; readonly isText: boolean },
+  deps: AppDeps,
+): Promise<Outcome> {
   try {
     const sent = await readBody(request, deps.limits);
     const body = isText ? decodeBase64Pieces(sent) : sent;
@@ -81,7 +94,7 @@ async function call(request: Request, deps: AppDeps, isText: boolean): Promise<O
     const unary = readUnaryMessage(body, request.headers.get("grpc-encoding"));
     if (!unary.ok) return { status: unary.status };
     const { codec, bytes } = unary;
-    const shards = await deps.shards.forWriting(SINGLE_TENANT);
+    const shards = await deps.shards.forWriting(tenant);
     const { acceptedSpans, rejected } = await ingestOtlp(shards, "protobuf", { codec, bytes }, deps.limits);
     const rejectedSpans = rejectedCount(rejected);
     const ok = { code: GRPC.ok, message: "" };

@@ -1,9 +1,9 @@
 // POST /api/traces: Jaeger's Thrift over HTTP. (GET /api/traces/{id} is the query API's.)
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { convertBatch } from "../../jaeger/batch.ts";
 import type { ThriftProtocol } from "../../util/thrift-reader.ts";
 import { convertAndIngest, methodNotAllowed, unsupportedMediaType } from "../convert-ingest.ts";
-import type { AppDeps } from "../deps.ts";
+import type { AppDeps, AppEnv } from "../deps.ts";
 import { mediaTypeOf } from "../media-type.ts";
 
 export const JAEGER_PATH = "/api/traces";
@@ -16,19 +16,17 @@ const PROTOCOLS: ReadonlyMap<string, ThriftProtocol | undefined> = new Map([
 ]);
 
 /** Answers are 202 without a body, or a text. */
-export function jaegerRoutes(deps: AppDeps): Hono {
-  const app = new Hono();
-  app.post(JAEGER_PATH, (c) => postBatch(c.req.raw, deps));
+export function jaegerRoutes(deps: AppDeps): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
+  app.post(JAEGER_PATH, (c) => postBatch(c, deps));
   // Reading is the query API's, which has nothing at this path: it stays 404 there.
   app.on(["PUT", "PATCH", "DELETE", "OPTIONS"], JAEGER_PATH, methodNotAllowed);
   return app;
 }
 
-function postBatch(request: Request, deps: AppDeps): Response | Promise<Response> {
-  const type = mediaTypeOf(request.headers.get("content-type"));
+function postBatch(c: Context<AppEnv>, deps: AppDeps): Response | Promise<Response> {
+  const type = mediaTypeOf(c.req.raw.headers.get("content-type"));
   if (!PROTOCOLS.has(type)) return unsupportedMediaType([...PROTOCOLS.keys()]);
   const protocol = PROTOCOLS.get(type);
-  return convertAndIngest(request, deps, "jaeger thrift", (body) =>
-    convertBatch(body, deps.limits, protocol),
-  );
+  return convertAndIngest(c, deps, "jaeger thrift", (body) => convertBatch(body, deps.limits, protocol));
 }

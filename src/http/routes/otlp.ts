@@ -3,12 +3,14 @@ import { Hono } from "hono";
 import type { OtlpFormat } from "../../ingest/ingest.ts";
 import { ingestOtlp, rejectedCount } from "../../ingest/ingest.ts";
 import { codecOf, readBody } from "../../ingest/read-body.ts";
-import { SINGLE_TENANT } from "../../model/ids.ts";
 import { describeRejected, encodeExportResponse, encodeStatus } from "../../otlp/response.ts";
 import { AppError } from "../../util/errors.ts";
-import type { AppDeps } from "../deps.ts";
-import { httpError, retryAfterHeader } from "../errors.ts";
+import { tenantOf } from "../access.ts";
+import type { AppDeps, AppEnv } from "../deps.ts";
+import { challengeHeader, httpError, retryAfterHeader } from "../errors.ts";
 import { mediaTypeOf } from "../media-type.ts";
+
+export const OTLP_PATH = "/v1/traces";
 
 const CONTENT_TYPES: Readonly<Record<OtlpFormat, string>> = {
   protobuf: "application/x-protobuf",
@@ -33,14 +35,14 @@ function formatOf(contentType: string | null): OtlpFormat | undefined {
 }
 
 /** The ingest route. Answers and errors are in the request's encoding. */
-export function otlpRoutes(deps: AppDeps): Hono {
-  const app = new Hono();
-  app.post("/v1/traces", (c) => exportTraces(c.req.raw, deps));
-  app.all("/v1/traces", () => text(405, "405 method not allowed, supported: [POST]", { allow: "POST" }));
+export function otlpRoutes(deps: AppDeps): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
+  app.post(OTLP_PATH, (c) => exportTraces(c.req.raw, tenantOf(c), deps));
+  app.all(OTLP_PATH, () => text(405, "405 method not allowed, supported: [POST]", { allow: "POST" }));
   return app;
 }
 
-async function exportTraces(request: Request, deps: AppDeps): Promise<Response> {
+async function exportTraces(request: Request, tenant: string, deps: AppDeps): Promise<Response> {
   const format = formatOf(request.headers.get("content-type"));
   if (format === undefined) {
     return text(415, "415 unsupported media type, supported: [application/json, application/x-protobuf]");
@@ -48,7 +50,7 @@ async function exportTraces(request: Request, deps: AppDeps): Promise<Response> 
   try {
     const codec = codecOf(request.headers.get("content-encoding"));
     const bytes = await readBody(request, deps.limits);
-    const shards = await deps.shards.forWriting(SINGLE_TENANT);
+    const shards = await deps.shards.forWriting(tenant);
     const { acceptedSpans, rejected } = await ingestOtlp(shards, format, { codec, bytes }, deps.limits);
     const rejectedSpans = rejectedCount(rejected);
     if (rejectedSpans === 0) return answer(format, 200, encodeExportResponse(format));
@@ -56,11 +58,20 @@ async function exportTraces(request: Request, deps: AppDeps): Promise<Response> 
     if (acceptedSpans === 0) throw new AppError("invalid_argument", message);
     return answer(format, 200, encodeExportResponse(format, { rejectedSpans, message }));
   } catch (error) {
-    const { status, grpcCode, message, retryAfterMs } = httpError(error);
-    const retry = retryAfterMs === undefined ? {} : { retryDelayMs: retryAfterMs };
-    const body = encodeStatus(format, { code: grpcCode, message, ...retry });
-    return answer(format, status, body, retryAfterHeader(retryAfterMs));
+    return refused(format, error);
   }
+}
+
+/** The answer to a request that is refused before it is read: in its encoding, protobuf if that is none. */
+export function otlpRefusal(request: Request, error: unknown): Response {
+  return refused(formatOf(request.headers.get("content-type")) ?? "protobuf", error);
+}
+
+function refused(format: OtlpFormat, error: unknown): Response {
+  const { status, grpcCode, message, retryAfterMs } = httpError(error);
+  const retry = retryAfterMs === undefined ? {} : { retryDelayMs: retryAfterMs };
+  const body = encodeStatus(format, { code: grpcCode, message, ...retry });
+  return answer(format, status, body, { ...retryAfterHeader(retryAfterMs), ...challengeHeader(status) });
 }
 
 function answer(

@@ -1,5 +1,5 @@
 // Names and values of attributes, Tempo's versions 1 and 2.
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import {
   SearchTagsResponseSchema,
   SearchTagsV2ResponseSchema,
@@ -17,7 +17,8 @@ import {
   tagValuesV1,
   tagValuesV2,
 } from "../answers/tags-answer.ts";
-import type { AppDeps } from "../deps.ts";
+import { tenantsOf } from "../access.ts";
+import type { AppDeps, AppEnv } from "../deps.ts";
 import {
   readTagField,
   readTagFieldV1,
@@ -33,33 +34,36 @@ const V1_PREFIX = "/api/search/tag/";
 const V2_PREFIX = "/api/v2/search/tag/";
 
 /** By any method, as in Tempo. Errors are thrown as AppErrors. */
-export function tagRoutes(deps: AppDeps, scan: ScanPorts): Hono {
-  const app = new Hono();
-  const ports = { deps, scan };
-  app.all("/api/search/tags", async ({ req: { raw: request } }) => {
+export function tagRoutes(deps: AppDeps, scan: ScanPorts): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
+  const portsOf = (c: Context<AppEnv>): Ports => ({ deps, scan: () => scan(tenantsOf(c)) });
+  app.all("/api/search/tags", async (c) => {
+    const request = c.req.raw;
     const params = namesParams(deps, request);
-    const message = tagNames(await findNames(ports, request, params), params.scope);
+    const message = tagNames(await findNames(portsOf(c), request, params), params.scope);
     return messageAnswer(request, { schema: SearchTagsResponseSchema, message, list: "tagNames" });
   });
-  app.all("/api/v2/search/tags", async ({ req: { raw: request } }) => {
+  app.all("/api/v2/search/tags", async (c) => {
+    const request = c.req.raw;
     const params = namesParams(deps, request);
-    const message = tagScopes(await findNames(ports, request, params), params.scope);
+    const message = tagScopes(await findNames(portsOf(c), request, params), params.scope);
     return messageAnswer(request, { schema: SearchTagsV2ResponseSchema, message, list: "scopes" });
   });
   app.all(`${V1_PREFIX}*`, async (c) => {
     const name = tagNameInPath(new URL(c.req.url).pathname, V1_PREFIX);
-    return name === undefined ? c.notFound() : valuesV1(ports, c.req.raw, name);
+    return name === undefined ? c.notFound() : valuesV1(portsOf(c), c.req.raw, name);
   });
   app.all(`${V2_PREFIX}*`, async (c) => {
     const name = tagNameInPath(new URL(c.req.url).pathname, V2_PREFIX);
-    return name === undefined ? c.notFound() : valuesV2(ports, c.req.raw, name);
+    return name === undefined ? c.notFound() : valuesV2(portsOf(c), c.req.raw, name);
   });
   return app;
 }
 
 interface Ports {
   readonly deps: AppDeps;
-  readonly scan: ScanPorts;
+  /** Over the tenants of the request. */
+  readonly scan: () => ReturnType<ScanPorts>;
 }
 
 function namesParams({ clock, limits }: AppDeps, request: Request): TagNamesParams {

@@ -5,7 +5,8 @@ import type { FoundTrace } from "../../query/find-trace.ts";
 import { AppError } from "../../util/errors.ts";
 import { jsonAnswer } from "../answers/answer.ts";
 import { traceJson } from "../answers/trace-json.ts";
-import type { AppDeps } from "../deps.ts";
+import { tenantsOf } from "../access.ts";
+import type { AppDeps, AppEnv } from "../deps.ts";
 import { type SpanTree, spanTree } from "../diff/span-tree.ts";
 import { tracePatch } from "../diff/trace-patch.ts";
 import { composedSummary, traceSummary } from "../diff/trace-summary.ts";
@@ -16,20 +17,21 @@ import { type DiffFormat, readTraceDiff } from "../params/trace-diff-params.ts";
 const BODY_BYTES_MAX = 64 * 1024;
 
 /** POST only. Errors are thrown as AppErrors. */
-export function traceDiffRoutes(deps: AppDeps): Hono {
-  const app = new Hono();
+export function traceDiffRoutes(deps: AppDeps): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
   app.post("/api/v2/traces/diff", (c) => traceDiff(c, deps));
   app.all("/api/v2/traces/diff", (c) => c.text("Method Not Allowed\n", 405, { allow: "POST" }));
   return app;
 }
 
-async function traceDiff(c: Context, deps: AppDeps): Promise<Response> {
+async function traceDiff(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
   const request = c.req.raw;
   const params = readTraceDiff(await readBody(request));
   const { maxValueDepth, maxDecodedTraceBytes: maxBytes } = deps.limits;
+  const tenants = tenantsOf(c);
   const options = { signal: request.signal, maxBytes };
-  const base = await lookUpTrace(deps, params.base, options);
-  const compare = await lookUpTrace(deps, params.compare, options);
+  const base = await lookUpTrace(deps, { ...params.base, tenants }, options);
+  const compare = await lookUpTrace(deps, { ...params.compare, tenants }, options);
   if (base.trace.spanCount === 0 || compare.trace.spanCount === 0) return c.text("Not Found\n", 404);
   for (const [side, found] of Object.entries({ base, compare })) {
     const partial = partialMessage(found);

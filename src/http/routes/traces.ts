@@ -8,7 +8,8 @@ import { type Encoding, encodingOf, llmAnswer } from "../answers/answer.ts";
 import { llmTrace } from "../answers/llm-trace.ts";
 import { traceJson } from "../answers/trace-json.ts";
 import { compressible } from "../compress.ts";
-import type { AppDeps } from "../deps.ts";
+import { tenantsOf } from "../access.ts";
+import type { AppDeps, AppEnv } from "../deps.ts";
 import { lookUpTrace } from "../look-up-trace.ts";
 import { readTraceFilter } from "../params/trace-filter.ts";
 import { streamChunks } from "../stream-chunks.ts";
@@ -17,18 +18,18 @@ import { readTraceParams } from "../trace-params.ts";
 type Version = 1 | 2;
 
 /** `/api/traces/{id}` and `/api/v2/traces/{id}`, by any method as in Tempo. Errors are thrown as AppErrors. */
-export function traceRoutes(deps: AppDeps): Hono {
-  const app = new Hono();
+export function traceRoutes(deps: AppDeps): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
   app.all("/api/v2/traces/:id", (c) => traceById(c, deps, c.req.param("id"), 2));
   app.all("/api/traces/:id", (c) => traceById(c, deps, c.req.param("id"), 1));
   return app;
 }
 
-async function traceById(c: Context, deps: AppDeps, id: string, version: Version): Promise<Response> {
+async function traceById(c: Context<AppEnv>, deps: AppDeps, id: string, version: Version): Promise<Response> {
   const request = c.req.raw;
   const traceId = parseTraceId(id);
   const params = new URL(request.url).searchParams;
-  const query = { traceId, ...readTraceParams(params) };
+  const query = { traceId, tenants: tenantsOf(c), ...readTraceParams(params) };
   // Version 1 knows neither.
   const filter = version === 2 ? readTraceFilter(params) : undefined;
   const accepted = encodingOf(request);

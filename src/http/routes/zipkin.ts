@@ -1,11 +1,11 @@
 // POST /api/v2/spans and /api/v1/spans: Zipkin.
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { convertV1Json } from "../../zipkin/v1-json.ts";
 import { convertV1Thrift } from "../../zipkin/v1-thrift.ts";
 import { convertV2Json } from "../../zipkin/v2-json.ts";
 import { convertV2Protobuf } from "../../zipkin/v2-protobuf.ts";
 import { convertAndIngest, methodNotAllowed, unsupportedMediaType } from "../convert-ingest.ts";
-import type { AppDeps } from "../deps.ts";
+import type { AppDeps, AppEnv } from "../deps.ts";
 import { mediaTypeOf } from "../media-type.ts";
 
 export const ZIPKIN_V1_PATH = "/api/v1/spans";
@@ -20,38 +20,34 @@ const THRIFT_TYPES: ReadonlySet<string> = new Set([
 ]);
 
 /** Answers are 202 without a body, or a text. */
-export function zipkinRoutes(deps: AppDeps): Hono {
-  const app = new Hono();
-  app.post(ZIPKIN_V2_PATH, (c) => postV2(c.req.raw, deps));
-  app.post(ZIPKIN_V1_PATH, (c) => postV1(c.req.raw, deps));
+export function zipkinRoutes(deps: AppDeps): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
+  app.post(ZIPKIN_V2_PATH, (c) => postV2(c, deps));
+  app.post(ZIPKIN_V1_PATH, (c) => postV1(c, deps));
   app.all(ZIPKIN_V2_PATH, methodNotAllowed);
   app.all(ZIPKIN_V1_PATH, methodNotAllowed);
   return app;
 }
 
-function postV2(request: Request, deps: AppDeps): Response | Promise<Response> {
-  const type = mediaTypeOf(request.headers.get("content-type"));
+function postV2(c: Context<AppEnv>, deps: AppDeps): Response | Promise<Response> {
+  const type = mediaTypeOf(c.req.raw.headers.get("content-type"));
   if (JSON_TYPES.has(type)) {
-    return convertAndIngest(request, deps, "zipkin v2 json", (body) => convertV2Json(body, deps.limits));
+    return convertAndIngest(c, deps, "zipkin v2 json", (body) => convertV2Json(body, deps.limits));
   }
   if (PROTOBUF_TYPES.has(type)) {
-    return convertAndIngest(request, deps, "zipkin v2 protobuf", (body) =>
-      convertV2Protobuf(body, deps.limits),
-    );
+    return convertAndIngest(c, deps, "zipkin v2 protobuf", (body) => convertV2Protobuf(body, deps.limits));
   }
   return unsupportedMediaType(["application/json", "application/x-protobuf"]);
 }
 
-function postV1(request: Request, deps: AppDeps): Response | Promise<Response> {
-  const type = mediaTypeOf(request.headers.get("content-type"));
+function postV1(c: Context<AppEnv>, deps: AppDeps): Response | Promise<Response> {
+  const type = mediaTypeOf(c.req.raw.headers.get("content-type"));
   const { limits, clock } = deps;
   if (JSON_TYPES.has(type)) {
-    return convertAndIngest(request, deps, "zipkin v1 json", (body) =>
-      convertV1Json(body, limits, clock.now()),
-    );
+    return convertAndIngest(c, deps, "zipkin v1 json", (body) => convertV1Json(body, limits, clock.now()));
   }
   if (THRIFT_TYPES.has(type)) {
-    return convertAndIngest(request, deps, "zipkin v1 thrift", (body) =>
+    return convertAndIngest(c, deps, "zipkin v1 thrift", (body) =>
       convertV1Thrift(body, limits, clock.now()),
     );
   }

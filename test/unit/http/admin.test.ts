@@ -1,5 +1,6 @@
 // The admin API: who may use it, what it answers, what it says when something is wrong.
 import { beforeEach, describe, expect, test, vi } from "vitest";
+import { Authenticator } from "../../../src/access/authenticator.ts";
 import { createApp } from "../../../src/http/app.ts";
 import type { AdminPorts } from "../../../src/http/deps.ts";
 import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
@@ -8,8 +9,10 @@ import { MemoryStore } from "../../../src/store/memory-store.ts";
 import type { ShardStats } from "../../../src/store/rpc.ts";
 import type { TenantRpc } from "../../../src/store/tenant-rpc.ts";
 import { MemoryTenantStorage } from "../../../src/tenant/memory-storage.ts";
+import { FIRST_VERSIONS } from "../../../src/tenant/shard-map.ts";
 import { Tenant } from "../../../src/tenant/tenant.ts";
 import { NOW_MS, oneShard } from "../../support/fake-shard.ts";
+import { FakeDirectory, tenantRpc } from "../../support/tenant-rpc.ts";
 
 const TOKEN = "s3cret-admin-token";
 const STATS: ShardStats = {
@@ -24,7 +27,12 @@ const STATS: ShardStats = {
 };
 const PROGRESS: RebuildProgress = { dateMs: 0, adopted: 3, damaged: 1, done: false };
 
-function setUp(ports: Partial<AdminPorts> = {}) {
+const NO_TOKENS = {
+  forReading: async () => ({ state: "active", versions: FIRST_VERSIONS, shardCount: 1 }) as const,
+  youngerThan: async () => ({ state: "active", versions: FIRST_VERSIONS, shardCount: 1 }) as const,
+};
+
+function setUp(ports: Partial<AdminPorts> = {}, token: string | undefined = TOKEN) {
   const tenants = new Map<string, Tenant>();
   const rebuilt: string[] = [];
   /** By shard, the retention that it was told. */
@@ -39,17 +47,11 @@ function setUp(ports: Partial<AdminPorts> = {}) {
         objects: new MemoryStore(),
         clock,
         shardOf: () => ({ configure: async () => {}, destroy: async () => ({ done: true }) }),
+        removeName: async () => {},
         endCompaction: async () => {},
       });
     tenants.set(name, tenant);
-    return {
-      view: async () => tenant.view(),
-      setShardCount: async (count) => tenant.setShardCount(count),
-      requestGrowth: async (shard, load) => tenant.requestGrowth(shard, load),
-      setRetention: async (ms) => tenant.setRetention(ms),
-      startDeletion: async () => tenant.startDeletion(),
-      tick: (now) => tenant.tick(now),
-    };
+    return tenantRpc(tenant);
   };
   const check = (name: string): void => {
     if (failing.has(name)) throw new Error("out of reach");
@@ -59,9 +61,14 @@ function setUp(ports: Partial<AdminPorts> = {}) {
     clock,
     objects: new MemoryStore(),
     shards: oneShard({}),
+    authenticator: new Authenticator(
+      { mode: "open", isMultitenant: false, adminToken: token || undefined },
+      { views: NO_TOKENS, names: { has: async () => true }, clock },
+    ),
     admin: {
-      token: TOKEN,
       tenantOf,
+      directory: () => new FakeDirectory(),
+      forget: () => {},
       shardOf: (tenant, index) => ({
         stats: async () => {
           check(`${tenant}/${index}`);
@@ -111,7 +118,8 @@ describe("admin API: the token", () => {
     ["another one", "Bearer wrong"],
     ["a part of it", `Bearer ${TOKEN.slice(0, -1)}`],
     ["it and more", `Bearer ${TOKEN}x`],
-    ["another scheme", `Basic ${btoa(`x:${TOKEN}`)}`],
+    ["another scheme", `Digest ${TOKEN}`],
+    ["as user, not as password", `Basic ${btoa(`${TOKEN}:`)}`],
     ["two", `Bearer ${TOKEN} ${TOKEN}`],
     ["empty", "Bearer "],
   ])("%s: 401, on every route and method, also those that do not exist", async (_, authorization) => {
@@ -127,14 +135,14 @@ describe("admin API: the token", () => {
       expect([status, challenge, body["error"]]).toEqual([
         401,
         "Bearer",
-        { kind: "unauthenticated", message: expect.stringMatching(/admin/) },
+        { kind: "unauthenticated", message: expect.stringMatching(/token/) },
       ]);
     }
     expect(tenants.size).toBe(0);
   });
 
   test("without a secret the API is closed and says how to open it", async () => {
-    const { call } = setUp({ token: undefined });
+    const { call } = setUp({}, "");
     expect(await call("GET", "/tenants/acme")).toMatchObject({
       status: 503,
       body: { error: { message: expect.stringContaining("npx wrangler secret put ADMIN_TOKEN") } },
@@ -142,7 +150,7 @@ describe("admin API: the token", () => {
   });
 
   test("the other routes do not ask for it", async () => {
-    const { app } = setUp({ token: undefined });
+    const { app } = setUp({}, "");
     expect((await app.request("/ready")).status).toBe(200);
   });
 });

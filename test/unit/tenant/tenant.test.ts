@@ -49,6 +49,7 @@ function setUp() {
   const objects = new MemoryStore();
   const shards = new Map<number, FakeShard>();
   const ended: number[] = [];
+  const removed: string[] = [];
   const world = { nowMs: T };
   const shardOf = (index: number): FakeShard => {
     const shard = shards.get(index) ?? new FakeShard();
@@ -62,6 +63,7 @@ function setUp() {
       objects,
       clock: { now: () => world.nowMs },
       shardOf,
+      removeName: async () => void removed.push("acme"),
       endCompaction: async (index) => void ended.push(index),
     });
   /** Runs alarms as they come due, until none is set or `untilMs`. */
@@ -75,7 +77,7 @@ function setUp() {
     }
     return count;
   };
-  return { storage, objects, shards, shardOf, ended, world, open, runAlarms };
+  return { storage, objects, shards, shardOf, ended, removed, world, open, runAlarms };
 }
 
 beforeEach(() => {
@@ -88,6 +90,8 @@ describe("shard count", () => {
     const { open, storage } = setUp();
     expect(open().view()).toEqual({
       state: "active",
+      tokens: [],
+      version: 0,
       versions: [{ fromMs: 0, count: 1 }],
       shardCount: 1,
       retentionMs: undefined,

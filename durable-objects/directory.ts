@@ -1,0 +1,39 @@
+// Directory: the names of all tenants. It is asked when a Worker meets a tenant for the first time, not on each request.
+import { DurableObject } from "cloudflare:workers";
+import { DIRECTORY_MIGRATIONS } from "../migrations/index.ts";
+import type { Bindings } from "../src/store/bindings.ts";
+import { type DirectoryReply, type DirectoryRpc, MAX_TENANTS } from "../src/store/directory-rpc.ts";
+import { migrate } from "./migrate.ts";
+
+export class Directory extends DurableObject<Bindings> implements DirectoryRpc {
+  readonly #sql: SqlStorage;
+
+  constructor(state: DurableObjectState, env: Bindings) {
+    super(state, env);
+    this.#sql = state.storage.sql;
+    migrate(state.storage, DIRECTORY_MIGRATIONS);
+  }
+
+  async list(): Promise<string[]> {
+    return this.#sql
+      .exec<{ name: string }>("SELECT name FROM tenant ORDER BY name")
+      .toArray()
+      .map(({ name }) => name);
+  }
+
+  async add(tenant: string, nowMs: number): Promise<DirectoryReply> {
+    const known = this.#sql.exec("SELECT name FROM tenant WHERE name = ?", tenant).toArray();
+    if (known.length > 0) return { ok: true, isNew: false };
+    const { count } = this.#sql.exec<{ count: number }>("SELECT count(*) AS count FROM tenant").one();
+    if (count >= MAX_TENANTS) {
+      const message = `there are ${MAX_TENANTS} tenants, the most there may be: delete some`;
+      return { ok: false, kind: "rate_limited", message };
+    }
+    this.#sql.exec("INSERT INTO tenant (name, created_ms) VALUES (?, ?)", tenant, nowMs);
+    return { ok: true, isNew: true };
+  }
+
+  async remove(tenant: string): Promise<void> {
+    this.#sql.exec("DELETE FROM tenant WHERE name = ?", tenant);
+  }
+}

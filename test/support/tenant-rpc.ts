@@ -1,0 +1,40 @@
+// Tenants and their directory in this process, as calls between Worker and object would reach them.
+import type { DirectoryRpc } from "../../src/store/directory-rpc.ts";
+import type { TenantRpc } from "../../src/store/tenant-rpc.ts";
+import type { Tenant } from "../../src/tenant/tenant.ts";
+
+/** The object's methods over its state; arguments and results are copies, as a call makes them. */
+export function tenantRpc(tenant: Tenant): TenantRpc {
+  return {
+    view: async () => structuredClone(tenant.view()),
+    setShardCount: async (...args) => tenant.setShardCount(...args),
+    requestGrowth: async (...args) => tenant.requestGrowth(...args),
+    setRetention: async (...args) => tenant.setRetention(...args),
+    startDeletion: async (change) => tenant.startDeletion(change),
+    addToken: async (...args) => tenant.addToken(...structuredClone(args)),
+    revokeToken: async (...args) => tenant.revokeToken(...args),
+    audit: async (...args) => tenant.audit(...args),
+    tick: (now) => tenant.tick(now),
+  };
+}
+
+/** The list of all tenants, and how often it was asked for. */
+export class FakeDirectory implements DirectoryRpc {
+  readonly names = new Set<string>();
+  lists = 0;
+
+  async list(): Promise<string[]> {
+    this.lists++;
+    return [...this.names].sort();
+  }
+
+  async add(tenant: string): ReturnType<DirectoryRpc["add"]> {
+    const isNew = !this.names.has(tenant);
+    this.names.add(tenant);
+    return { ok: true, isNew };
+  }
+
+  async remove(tenant: string): Promise<void> {
+    this.names.delete(tenant);
+  }
+}
