@@ -1,6 +1,8 @@
 // The state machine of a tenant: changes of the shard count, growth, retention, deletion.
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
+import type { Change } from "../../../src/store/tenant-rpc.ts";
+import type { TokenRecord } from "../../../src/model/token.ts";
 import { MemoryStore } from "../../../src/store/memory-store.ts";
 import type { ShardSettings } from "../../../src/store/rpc.ts";
 import { MemoryTenantStorage } from "../../../src/tenant/memory-storage.ts";
@@ -368,5 +370,107 @@ describe("deletion", () => {
     await runAlarms(tenant);
     expect(world.nowMs).toBe(T + DEFAULT_LIMITS.objectGraceMs);
     expect(tenant.setShardCount(2)).toMatchObject({ ok: true });
+  });
+});
+
+describe("changes by people", () => {
+  const token = (digit: string): TokenRecord => ({
+    id: digit.repeat(12),
+    hash: digit.repeat(64),
+    name: `n${digit}`,
+    scopes: ["ingest", "read"],
+    tenants: [],
+    origins: [],
+    createdMs: T,
+  });
+  const by = (ifVersion?: number): Change => ({ actor: "operator", ifVersion });
+
+  test("each has a version and a line in the log; what the installation does has neither", () => {
+    const { open, world } = setUp();
+    open().setShardCount(2, by());
+    world.nowMs += 1_000;
+    open().setRetention(2 * DAY, by());
+    open().addToken(token("a"), { actor: "token b (ci)" });
+    open().revokeToken(token("a").id, by());
+    expect(open().view()).toMatchObject({ version: 4, tokens: [] });
+    expect(open().audit(10)).toEqual([
+      { id: 4, atMs: T + 1_000, actor: "operator", action: "revoke token", detail: "aaaaaaaaaaaa (na)" },
+      {
+        id: 3,
+        atMs: T + 1_000,
+        actor: "token b (ci)",
+        action: "create token",
+        detail: "aaaaaaaaaaaa (na): ingest, read",
+      },
+      {
+        id: 2,
+        atMs: T + 1_000,
+        actor: "operator",
+        action: "set retention",
+        detail: "from default to 172800000 ms",
+      },
+      { id: 1, atMs: T, actor: "operator", action: "set shards", detail: "from 1 to 2" },
+    ]);
+    world.nowMs += DEFAULT_LIMITS.growth.coolDownMs + DAY;
+    expect(open().requestGrowth(0, LOAD)).toMatchObject({ ok: true, view: { version: 4 } });
+    expect(open().audit(10)).toHaveLength(4);
+  });
+
+  test("one who saw another version is refused, and nothing is changed", () => {
+    const { open } = setUp();
+    expect(open().setRetention(2 * DAY, by(0))).toMatchObject({ ok: true, view: { version: 1 } });
+    const tenant = open();
+    const refusal = {
+      ok: false,
+      kind: "conflict",
+      message: "the tenant has been changed: it has version 1, not 0",
+    };
+    expect(tenant.setRetention(DAY, by(0))).toEqual(refusal);
+    expect(tenant.setShardCount(2, by(0))).toEqual(refusal);
+    expect(tenant.addToken(token("a"), by(0))).toEqual(refusal);
+    expect(tenant.revokeToken("x", by(0))).toEqual(refusal);
+    expect(tenant.startDeletion(by(0))).toEqual(refusal);
+    expect(open().view()).toMatchObject({ version: 1, retentionMs: 2 * DAY, tokens: [], state: "active" });
+    expect(open().audit(10)).toHaveLength(1);
+    expect(tenant.addToken(token("a"), by(1))).toMatchObject({ ok: true, view: { version: 2 } });
+  });
+
+  test("tokens are in the view until they are revoked; an id is there once", () => {
+    const { open } = setUp();
+    expect(open().addToken(token("a"), by())).toMatchObject({ ok: true });
+    expect(open().addToken(token("b"), by())).toMatchObject({ ok: true });
+    expect(open().addToken({ ...token("a"), hash: "a".repeat(63).padEnd(64, "c") }, by())).toMatchObject({
+      kind: "conflict",
+    });
+    expect(open().view().tokens).toEqual([token("a"), token("b")]);
+    expect(open().revokeToken("c".repeat(12), by())).toMatchObject({ kind: "not_found" });
+    expect(open().revokeToken(token("a").id, by())).toMatchObject({ ok: true });
+    expect(open().view().tokens).toEqual([token("b")]);
+  });
+
+  test("500 tokens and no more", () => {
+    const { open } = setUp();
+    const tenant = open();
+    const numbered = (n: number): TokenRecord => ({
+      ...token("a"),
+      id: String(n).padStart(12, "0"),
+      hash: String(n).padStart(64, "0"),
+    });
+    for (let n = 0; n < 500; n++) expect(tenant.addToken(numbered(n), by())).toMatchObject({ ok: true });
+    expect(tenant.addToken(numbered(500), by())).toMatchObject({
+      kind: "invalid_argument",
+      message: "the tenant has 500 tokens, the most there may be: revoke some",
+    });
+  });
+
+  test("a tenant that is deleted has no tokens at once, and no name in the end", async () => {
+    const { open, removed, runAlarms } = setUp();
+    open().addToken(token("a"), by());
+    expect(open().startDeletion(by())).toMatchObject({ ok: true, view: { state: "deleting", tokens: [] } });
+    expect(open().addToken(token("b"), by())).toMatchObject({ kind: "not_found" });
+    expect(removed).toEqual([]);
+    await runAlarms(open());
+    expect(removed).toEqual(["acme"]);
+    expect(open().audit(10)).toEqual([]);
   });
 });
