@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { NeededScope } from "../../../src/access/authenticator.ts";
 import type { AccessSettings } from "../../../src/model/config.ts";
 import { formatToken, type Scope } from "../../../src/model/token.ts";
+import { isAppError } from "../../../src/util/errors.ts";
 import { ADMIN_TOKEN, AccessWorld, CHANGE } from "../../support/access-world.ts";
 
 beforeEach(() => {
@@ -322,7 +323,7 @@ describe("what an isolate remembers", () => {
     const guess = (tenant: string, i: number) =>
       authenticator
         .caller(bearer(formatToken(tenant, new Uint8Array(20).fill(i))), "ingest")
-        .catch((error: { kind: string }) => error.kind);
+        .catch((error: unknown) => (isAppError(error) ? error.kind : error));
     for (let i = 0; i < 200; i++) {
       expect(await guess("acme", i)).toBe("unauthenticated");
       expect(await guess(`nobody-${i}`, i)).toBe("unauthenticated");
