@@ -11,32 +11,32 @@ export const SINGLE_TENANT = "single-tenant";
 /** Tempo's bound, in bytes, on what tenants may be called. */
 const MAX_TENANT_BYTES = 150;
 
+/** As Go prints what it refuses. */
+function quoted(text: string): string {
+  return `'${text}'`;
+}
+
 /**
  * A tenant id as Tempo takes it: 1 to 150 letters, digits and `! - _ . * ' ( )`, not `.` or `..`. So it is safe in an
  * object key, in an object's name and in a path.
  * @returns `text`
- * @throws AppError `invalid_argument`
+ * @throws AppError `invalid_argument` with Tempo's texts
  */
 export function parseTenantId(text: string): string {
-  if (text === "") throw new AppError("invalid_argument", "tenant id is empty");
+  if (text === "") throw new AppError("invalid_argument", "no org id");
   // Longer texts are not looked at; those within it are ASCII when they pass, so characters are bytes.
   if (text.length > MAX_TENANT_BYTES) {
-    throw new AppError("invalid_argument", `tenant id is longer than ${MAX_TENANT_BYTES} bytes`);
+    throw new AppError("invalid_argument", `tenant ID is too long: max ${MAX_TENANT_BYTES} characters`);
   }
   const bad = Array.from(text).find((char) => !/^[A-Za-z0-9!\-_.*'()]$/.test(char));
   if (bad !== undefined) {
     throw new AppError(
       "invalid_argument",
-      `tenant id holds the unsupported character ${JSON.stringify(bad)}`,
+      `tenant ID ${quoted(text)} contains unsupported character ${quoted(bad)}`,
     );
   }
-  if (text === "." || text === "..") throw new AppError("invalid_argument", 'tenant id is "." or ".."');
+  if (text === "." || text === "..") throw new AppError("invalid_argument", "tenant ID is '.' or '..'");
   return text;
-}
-
-/** Text of a single character as Go's %q prints a rune that it refuses. */
-function quoted(char: string): string {
-  return `'${char}'`;
 }
 
 /**

@@ -182,7 +182,7 @@ describe("tenants of a request", () => {
     ["a|", "no org id"],
     ["a||b", "no org id"],
     ["a/b", /unsupported character/],
-    ["..", /"\.\."/],
+    ["..", /'\.\.'/],
     ["a, b", /unsupported character/],
     ["x".repeat(151), /150/],
     [Array.from({ length: 101 }, (_, i) => `t${i}`).join("|"), /100 tenants/],

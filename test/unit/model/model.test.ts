@@ -30,16 +30,16 @@ describe("tenant ids", () => {
   });
 
   test.each([
-    ["", "tenant id is empty"],
-    ["x".repeat(151), "tenant id is longer than 150 bytes"],
-    [".", 'tenant id is "." or ".."'],
-    ["..", 'tenant id is "." or ".."'],
-    ["a/b", 'tenant id holds the unsupported character "/"'],
-    ["a\\b", 'tenant id holds the unsupported character "\\\\"'],
-    ["a b", 'tenant id holds the unsupported character " "'],
-    ["a|b", 'tenant id holds the unsupported character "|"'],
-    ["\u212a", 'tenant id holds the unsupported character "\u212a"'],
-    ["a\n", 'tenant id holds the unsupported character "\\n"'],
+    ["", "no org id"],
+    ["x".repeat(151), "tenant ID is too long: max 150 characters"],
+    [".", "tenant ID is '.' or '..'"],
+    ["..", "tenant ID is '.' or '..'"],
+    ["a/b", "tenant ID 'a/b' contains unsupported character '/'"],
+    ["a\\b", "tenant ID 'a\\b' contains unsupported character '\\'"],
+    ["a b", "tenant ID 'a b' contains unsupported character ' '"],
+    ["a|b", "tenant ID 'a|b' contains unsupported character '|'"],
+    ["\u212a", "tenant ID '\u212a' contains unsupported character '\u212a'"],
+    ["a\n", "tenant ID 'a\n' contains unsupported character '\n'"],
   ])("%j is refused", (text, message) => {
     expect(() => parseTenantId(text)).toThrow(message);
   });
