@@ -63,7 +63,7 @@ export class ScanWorld extends ShardWorld {
 
   get scanned(): ScannedShard {
     return {
-      name: "t/0",
+      name: `${this.tenant}/0`,
       shard: {
         snapshot: async (range) => {
           const snapshot = this.shard.snapshot(range);

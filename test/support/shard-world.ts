@@ -41,6 +41,8 @@ export class ShardWorld {
   readonly batches: Uint8Array[] = [];
   /** Times that the shard called for the compactor. */
   wakes = 0;
+  /** Whose shard it is; to be set before the shard is used. */
+  tenant = "t";
   readonly #generator: Generator;
   #shard: Shard | undefined;
 
@@ -50,7 +52,7 @@ export class ShardWorld {
   }
 
   get shard(): Shard {
-    this.#shard ??= new Shard({ tenant: "t", shard: 0 }, this.limits, this.ports, this.alarm);
+    this.#shard ??= new Shard({ tenant: this.tenant, shard: 0 }, this.limits, this.ports, this.alarm);
     return this.#shard;
   }
 
