@@ -5,6 +5,7 @@ import { Authenticator } from "./access/authenticator.ts";
 import type { AppEnv } from "./http/deps.ts";
 import { createApp } from "./http/app.ts";
 import { errorResponse } from "./http/errors.ts";
+import { secured } from "./http/security-headers.ts";
 import { readConfig } from "./model/config.ts";
 import type { Bindings } from "./store/bindings.ts";
 import { DIRECTORY_NAME } from "./store/directory-rpc.ts";
@@ -64,7 +65,7 @@ export default {
     try {
       app ??= appFor(bindings);
     } catch (error) {
-      return errorResponse(error);
+      return secured(errorResponse(error));
     }
     return app.fetch(request);
   },

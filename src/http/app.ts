@@ -16,6 +16,7 @@ import { traceDiffRoutes } from "./routes/trace-diff.ts";
 import { traceRoutes } from "./routes/traces.ts";
 import { ZIPKIN_V1_PATH, ZIPKIN_V2_PATH, zipkinRoutes } from "./routes/zipkin.ts";
 import { scanPorts } from "./scan-ports.ts";
+import { securityHeaders } from "./security-headers.ts";
 
 /** Where spans come in: what pages of other origins may call. */
 const INGEST: readonly Area[] = [
@@ -41,6 +42,7 @@ function plainRefusal(_: Request, error: unknown): Response {
 /** All routes over the given ports. */
 export function createApp(deps: AppDeps): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
+  app.use("*", securityHeaders());
   const cors = ingestCors(deps.corsAllowedOrigins);
   for (const { path } of INGEST) app.use(path, cors);
   app.use("*", access(deps.authenticator, AREAS, { scope: "read", refuse: plainRefusal }));

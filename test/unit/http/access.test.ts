@@ -114,6 +114,33 @@ describe("closed", () => {
     }
   });
 
+  test("every answer has the security headers: refusals, preflights, what is not there, errors", async () => {
+    const { app, world } = setUp();
+    const { text } = await world.token("acme", { scopes: ["read"] });
+    const authorization = `Bearer ${text}`;
+    for (const [method, path, headers] of [
+      ["GET", "/ready", {}],
+      ["GET", "/api/search", {}],
+      ["GET", "/api/search", { authorization }],
+      ["GET", "/api/search?limit=-1", { authorization }],
+      ["GET", TRACE, { authorization }],
+      ["GET", "/nothing", { authorization }],
+      ["POST", "/v1/traces", {}],
+      ["OPTIONS", "/v1/traces", { origin: "https://a.example", "access-control-request-method": "POST" }],
+      ["POST", GRPC, {}],
+      ["GET", "/api/admin/nothing", {}],
+    ] as const) {
+      const { headers: told } = await app.request(path, { method, headers });
+      expect(Object.fromEntries(told)).toMatchObject({
+        "x-content-type-options": "nosniff",
+        "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+        "referrer-policy": "no-referrer",
+        "cache-control": "no-store",
+        "strict-transport-security": "max-age=31536000",
+      });
+    }
+  });
+
   test("health is public in every mode", async () => {
     for (const settings of [{}, { adminToken: undefined }]) {
       const { app } = setUp(settings);
