@@ -21,7 +21,7 @@ beforeAll(async () => {
     headers: { ...AUTH, "content-type": "application/x-protobuf" },
     body: spansData([span], Date.now()) as BodyInit,
   });
-  expect(response.status).toBe(200);
+  if (response.status !== 200) throw new Error(`the span is refused: ${response.status}`);
 });
 afterAll(() => servers.end());
 
@@ -85,11 +85,10 @@ describe("a closed server", () => {
     `${READ}?authorization=Bearer%20${SECRET}&x-scope-orgid=${TENANT}`,
     `${READ}?token=${SECRET}&api_key=${SECRET}&access_token=${SECRET}`,
   ])("no address lets anybody in without a header: %s", async (target) => {
-    const { text, statuses } = await raw(request("GET", target));
+    const { text } = await raw(request("GET", target));
     expect(text).not.toContain(MARK);
     // Another address than that of the trace may be the public one.
-    if (/^HTTP\/1\.1 200/.test(text)) expect(text).toMatch(/\r\n\r\nready\n$/);
-    else expect(statuses.every((status) => status >= 400)).toBe(true);
+    expect(text).toMatch(/^$|^HTTP\/1\.1 4\d\d |^HTTP\/1\.1 200 [^]*\r\n\r\nready\n$/);
   });
 
   test.each<[string, readonly string[]]>([
