@@ -1,5 +1,6 @@
 // The HTTP surface: routes, and what happens outside them.
 import { Hono } from "hono";
+import { getPath } from "hono/utils/url";
 import { ingestCors } from "./cors.ts";
 import { access, type Area } from "./access.ts";
 import type { AppDeps, AppEnv } from "./deps.ts";
@@ -39,9 +40,14 @@ function plainRefusal(_: Request, error: unknown): Response {
   return errorResponse(error);
 }
 
+/** Several slashes are one, as in Tempo's router: the address that a client is given may end in a slash. */
+function routedPath(request: Request): string {
+  return getPath(request).replace(/\/{2,}/g, "/");
+}
+
 /** All routes over the given ports. */
 export function createApp(deps: AppDeps): Hono<AppEnv> {
-  const app = new Hono<AppEnv>();
+  const app = new Hono<AppEnv>({ getPath: routedPath });
   app.use("*", securityHeaders());
   const cors = ingestCors(deps.corsAllowedOrigins);
   for (const { path } of INGEST) app.use(path, cors);

@@ -83,8 +83,11 @@ function countParam(params: URLSearchParams, name: string): number {
 
 function readRange(params: URLSearchParams, nowMs: number, { scan }: Limits): Range {
   const since = textParam(params, "since");
-  const endNs = timeParam(params, "end") ?? nsOfMs(nowMs);
-  const startNs = timeParam(params, "start") ?? endNs - (since ? sinceNs(since) : DEFAULT_RANGE_NS);
+  const nowNs = nsOfMs(nowMs);
+  const endNs = timeParam(params, "end") ?? nowNs;
+  // An end in the future does not take the start along.
+  const lastNs = endNs < nowNs ? endNs : nowNs;
+  const startNs = timeParam(params, "start") ?? lastNs - (since ? sinceNs(since) : DEFAULT_RANGE_NS);
   if (endNs <= startNs) throw badRequest("end must be greater than start");
   if (startNs < 0n || endNs >= 1n << 63n) throw badRequest("start and end must lie between 1970 and 2262");
   if (endNs - startNs > nsOfMs(scan.maxRangeMs)) {

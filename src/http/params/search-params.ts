@@ -62,7 +62,7 @@ export function readSearchParams(params: URLSearchParams, nowMs: number, limits:
   }
   const minDurationNs = durationParam(params, "minDuration");
   const maxDurationNs = durationParam(params, "maxDuration");
-  if (minDurationNs !== undefined && maxDurationNs !== undefined && maxDurationNs <= minDurationNs) {
+  if (minDurationNs !== undefined && maxDurationNs !== undefined && maxDurationNs < minDurationNs) {
     throw badRequest("invalid maxDuration: must be greater than minDuration");
   }
   const limit = limitParam(params);
@@ -87,9 +87,17 @@ function searchQuery(text: string): SearchQuery {
   throw badRequest("invalid TraceQL query: it is a metrics query, which /api/metrics/query_range answers");
 }
 
+/** Of several values the first counts; an empty one is none. */
 function otherParams(params: URLSearchParams): ReadonlyMap<string, string> {
-  const isPlain = ["q", "start", "end"].every((name) => textParam(params, name) === undefined);
-  return new Map(isPlain ? [...params].filter(([name]) => !KNOWN.has(name)) : []);
+  const isPlain =
+    textParam(params, "q") === undefined &&
+    ["start", "end"].every((name) => secondsParam(params, name) === undefined);
+  const tags = new Map<string, string>();
+  for (const name of isPlain ? params.keys() : []) {
+    const value = textParam(params, name);
+    if (value !== undefined && !KNOWN.has(name)) tags.set(name, value);
+  }
+  return tags;
 }
 
 function durationParam(params: URLSearchParams, name: string): bigint | undefined {

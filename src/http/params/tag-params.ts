@@ -76,14 +76,16 @@ export function readTagValuesParams(params: URLSearchParams, nowMs: number, limi
 }
 
 /**
- * The name in a path `<prefix><name>/values`: everything between them, slashes too, decoded once.
+ * The name in a path `<prefix><name>/values`: everything between them, slashes too, decoded once. Within the prefix
+ * several slashes are one.
  * @returns undefined when the path is no such one
  * @throws AppError `invalid_argument`
  */
 export function tagNameInPath(path: string, prefix: string): string | undefined {
   const suffix = "/values";
-  if (!path.startsWith(prefix) || !path.endsWith(suffix)) return undefined;
-  const name = path.slice(prefix.length, -suffix.length);
+  const start = new RegExp(`^${prefix.replaceAll("/", "/+").replace(/\+$/, "")}`).exec(path)?.[0];
+  if (start === undefined || !path.endsWith(suffix)) return undefined;
+  const name = path.slice(start.length, -suffix.length);
   if (name === "") return undefined;
   try {
     return decodeURIComponent(name);

@@ -92,6 +92,9 @@ describe("metrics: parameters", () => {
     ["start=1795390000", 1_795_390_000n * NS, NOW_NS],
     ["start=1795390000&end=1795391000&since=5m", 1_795_390_000n * NS, 1_795_391_000n * NS],
     ["start=0&end=0", NOW_NS - HOUR, NOW_NS],
+    // An end in the future: the range begins before now all the same.
+    ["end=1795399999", NOW_NS - HOUR, 1_795_399_999n * NS],
+    ["end=1795399999&since=5m", NOW_NS - 5n * MINUTE, 1_795_399_999n * NS],
   ])("range %j", (query, startNs, endNs) => {
     const { intervals } = readInstantParams(
       new URLSearchParams(`${RATE}&${query}`),

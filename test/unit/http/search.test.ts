@@ -87,6 +87,7 @@ describe("search: parameters", () => {
       "start=4294960000&end=4294967295",
       { window: { startNs: 4_294_960_000n * NS, endNs: 4_294_967_296n * NS - 1n } },
     ],
+    ["minDuration=1s&maxDuration=1s", { hasSpansets: false }],
     ["start=0&end=0", { window: { startNs: 1_795_391_100_250_000_000n, endNs: 1_795_392_000_999_999_999n } }],
   ])("%s", (query, expected) => {
     expect(read(query)).toMatchObject(expected);
@@ -126,6 +127,10 @@ describe("search: tags as a query", () => {
     // What is no parameter is a tag, as long as nothing says what is searched.
     ["a=b&limit=3&since=1h", '{ .a = "b" }'],
     ["a=b&start=1&end=2", "{ true }"],
+    ["a=b&start=0&end=0", '{ .a = "b" }'],
+    ["a=b&a=c", '{ .a = "b" }'],
+    ["a=&b=c", '{ .b = "c" }'],
+    ["a=", "{ true }"],
     ["constructor=x", '{ .constructor = "x" }'],
   ])("%s is %s", (query, expected) => {
     expect(queryOf(query)).toBe(expected);

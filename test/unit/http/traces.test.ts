@@ -90,6 +90,21 @@ describe("trace by id", () => {
     expect(await response.text()).toBe("");
   });
 
+  test.each(["//api/traces/abc", "/api//traces///abc", "//api//v2/traces//abc"])(
+    "several slashes are one: %s",
+    async (path) => {
+      const setup = setUp();
+      expect((await setup.get(path)).status).toBe(200);
+      expect(toHex(setup.shard.calls[0]!)).toBe("00000000000000000000000000000abc");
+    },
+  );
+
+  test.each(["", "x", "a|b", "../.."])("without tenancy the header X-Scope-OrgID is ignored: %j", async (id) => {
+    const setup = setUp();
+    expect((await setup.get(`/api/traces/${ID}`, { "x-scope-orgid": id })).status).toBe(200);
+    expect(setup.asked).toEqual([["single-tenant", traceHash(TRACE_ID)]]);
+  });
+
   test("parameters of a body do not count", async () => {
     const setup = setUp();
     const response = await setup.get(`/api/traces/${ID}`, { "content-type": "text/plain" }, "POST");
@@ -196,7 +211,6 @@ describe("trace by id: bad requests", () => {
     "/api/v2/traces/",
     "/api/v2/traces",
     "/api/traces//",
-    "/api/traces//abc",
     "/api/traces/abc/def",
     "/api/v2/traces/abc//",
   ])("%s is 404", async (path) => {
