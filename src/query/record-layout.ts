@@ -50,6 +50,8 @@ export interface SpanView extends MessageRange {
   high: number;
   low: number;
   hasParent: boolean;
+  /** The field is there and empty, which is left out: clients tell that from no field. */
+  hasEmptyParent: boolean;
   parentHigh: number;
   parentLow: number;
   hasStatus: boolean;
@@ -65,6 +67,7 @@ const HAS_ID = 1;
 const HAS_PARENT = 2;
 const HAS_STATUS = 4;
 const REWRITTEN = 8;
+const HAS_EMPTY_PARENT = 16;
 
 function grown(array: Int32Array<ArrayBuffer>, needed: number): Int32Array<ArrayBuffer> {
   if (needed <= array.length) return array;
@@ -173,6 +176,7 @@ export class RecordLayout {
     let idFields = 0;
     let parentAt = 0;
     let parentFields = 0;
+    let parentLength = 0;
     while (reader.pos < end) {
       const at = reader.pos;
       const tag = reader.tag(end);
@@ -191,16 +195,21 @@ export class RecordLayout {
       } else if (tag === PARENT_TAG) {
         parentAt = value;
         parentFields += reader.pos - at;
+        parentLength = length;
         flags = length === SPAN_ID_BYTES ? flags | HAS_PARENT : flags & ~HAS_PARENT;
       } else if (tag === STATUS_TAG) flags |= HAS_STATUS;
     }
+    const isEmptied = parentFields > 0 && parentLength === 0;
+    if (isEmptied) flags |= HAS_EMPTY_PARENT;
+    const status = flags & HAS_STATUS ? 0 : EMPTY_MESSAGE_BYTES;
     const slot = SPAN_SLOT * this.spanCount++;
     this.#spans = grown(this.#spans, slot + SPAN_SLOT);
     const spans = this.#spans;
     spans[slot] = field;
     spans[slot + 1] = body;
     spans[slot + 2] = end;
-    spans[slot + 3] = flags & HAS_STATUS ? VERBATIM : end - body + EMPTY_MESSAGE_BYTES;
+    spans[slot + 3] =
+      status > 0 || isEmptied ? end - body + status - (isEmptied ? parentFields : 0) : VERBATIM;
     spans[slot + 4] = kind;
     spans[slot + 5] = flags;
     spans[slot + 6] = flags & HAS_ID ? word(bytes, idAt) : 0;
@@ -225,6 +234,7 @@ export class RecordLayout {
     view.high = (spans[slot + 6] ?? 0) >>> 0;
     view.low = (spans[slot + 7] ?? 0) >>> 0;
     view.hasParent = (flags & HAS_PARENT) !== 0;
+    view.hasEmptyParent = (flags & HAS_EMPTY_PARENT) !== 0;
     view.parentHigh = (spans[slot + 8] ?? 0) >>> 0;
     view.parentLow = (spans[slot + 9] ?? 0) >>> 0;
     view.hasStatus = (flags & HAS_STATUS) !== 0;
@@ -328,6 +338,7 @@ export function newSpanView(): SpanView {
     high: 0,
     low: 0,
     hasParent: false,
+    hasEmptyParent: false,
     parentHigh: 0,
     parentLow: 0,
     hasStatus: false,

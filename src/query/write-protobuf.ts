@@ -1,10 +1,11 @@
 // A merged trace as the Trace message: byte ranges are copied, only what changed gets a new length.
-import { LENGTH, RESOURCE_SPANS, SCOPE_SPANS, tagOf } from "../otlp/wire.ts";
+import { LENGTH, RESOURCE_SPANS, SCOPE_SPANS, tagOf, WireReader } from "../otlp/wire.ts";
 import type { ChunkWriter } from "./chunk-writer.ts";
 import { RESOURCE_SPANS_TAG, type MergedTrace } from "./merged-trace.ts";
 import {
   DROPPED,
   newSpanView,
+  PARENT_TAG,
   type RecordLayout,
   type SpanView,
   STATUS_TAG,
@@ -86,8 +87,19 @@ class RecordWriter {
       const body = rewrittenSpan(bytes, span, this.#fresh);
       return yield* copied(out, body, 0, body.length);
     }
-    yield* copied(out, bytes, span.body, span.end);
-    this.#open(STATUS_TAG, 0);
+    if (span.hasEmptyParent) yield* this.#withoutParent(bytes, span);
+    else yield* copied(out, bytes, span.body, span.end);
+    if (!span.hasStatus) this.#open(STATUS_TAG, 0);
+  }
+
+  *#withoutParent(bytes: Uint8Array, span: SpanView): Chunks {
+    const reader = new WireReader(bytes, span.body);
+    while (reader.pos < span.end) {
+      const start = reader.pos;
+      const tag = reader.tag(span.end);
+      reader.skip(tag, span.end);
+      if (tag !== PARENT_TAG) yield* copied(this.#out, bytes, start, reader.pos);
+    }
   }
 
   #open(tag: number, length: number): void {

@@ -1,9 +1,11 @@
 // The bodies of answers: exact texts and bytes, and how they are streamed.
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
 import {
+  ScopeSpansSchema,
   Span_SpanKind,
+  SpanSchema,
   TracesDataSchema,
 } from "../../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
 import { traceToJson } from "../../../src/otlp/trace-json.ts";
@@ -91,6 +93,36 @@ describe("trace body, small", () => {
 
   test("version 1 protobuf of a single complete record is that record, byte for byte", async () => {
     expect(await bytesOf(await find({ live }), 1, "protobuf")).toEqual(live);
+  });
+
+  test("a parent id that is there and empty, as the Collector writes it for roots, is left out", async () => {
+    const field = (tag: number, ...parts: readonly Uint8Array[]): Uint8Array => {
+      const body = concatBytes(parts);
+      return Uint8Array.of(tag, body.length, ...body);
+    };
+    const record = (withStatus: boolean, ...parents: readonly Uint8Array[]): Uint8Array => {
+      const status = withStatus ? { status: { message: "m" } } : {};
+      const own = toBinary(SpanSchema, create(SpanSchema, { traceId: TRACE_ID, spanId: id8(1), ...status }));
+      const scope = toBinary(ScopeSpansSchema, create(ScopeSpansSchema, { scope: { name: "lib" } }));
+      return field(0x0a, field(0x0a), field(0x12, scope, field(0x12, ...parents, own)));
+    };
+    const parent = field(0x22, id8(9));
+    for (const withStatus of [true, false]) {
+      const [roots, child] = [[field(0x22)], [parent, field(0x22)]].map((parents) =>
+        record(withStatus, ...parents),
+      );
+      const bare = await bytesOf(await find({ live: record(withStatus) }), 1, "protobuf");
+      expect(await bytesOf(await find({ live: roots }), 1, "protobuf")).toEqual(bare);
+      // The last of several counts.
+      expect(await bytesOf(await find({ live: child }), 1, "protobuf")).toEqual(bare);
+      const json = await textOf(await find({ live: roots }), 1);
+      expect(json).toBe(await textOf(await find({ live: record(withStatus) }), 1));
+      const decoded = fromBinary(
+        TracesDataSchema,
+        await bytesOf(await find({ live: record(withStatus, parent) }), 1, "protobuf"),
+      );
+      expect(decoded.resourceSpans[0]?.scopeSpans[0]?.spans[0]?.parentSpanId).toEqual(id8(9));
+    }
   });
 
   test("version 2 protobuf is the trace as field 1, then the metrics", async () => {
