@@ -9,7 +9,7 @@ import type {
   MetricsQuery,
   MetricsStage,
 } from "../../../src/traceql/ast.ts";
-import { printField, printQuery } from "../../../src/traceql/print.ts";
+import { printField } from "../../../src/traceql/print.ts";
 import type { ResultAttribute } from "../../../src/traceql/results.ts";
 import { fieldOf, meets, toValue } from "./expressions.ts";
 import { spansetsOf } from "./spansets.ts";
@@ -109,13 +109,19 @@ function orNothing(
 
 const NIL: Scalar = { type: "string", value: "nil" };
 
+/** The function's name, but where its series have a label of their own. */
+function ungroupedLabels(kind: string): ResultAttribute[] {
+  if (kind === "quantile_over_time" || kind === "histogram_over_time") return [];
+  return [{ name: "__name__", value: { type: "string", value: kind } }];
+}
+
 /** Fields that are missing give no label; when all are, the first one is nil. */
 function labelsOf(
   fn: { readonly kind: string; readonly by: readonly Field[] },
   node: Node,
 ): ResultAttribute[] {
   const [first] = fn.by;
-  if (first === undefined) return [{ name: "__name__", value: { type: "string", value: fn.kind } }];
+  if (first === undefined) return ungroupedLabels(fn.kind);
   const labels = fn.by.flatMap((field) => {
     const [value] = elements(fieldOf(node, field));
     return value === undefined ? [] : [{ name: printField(field), value }];
@@ -303,7 +309,23 @@ function pipelineSeries({ source, fn }: MetricsPipeline, traces: readonly Trace[
       const interval = intervalOf(node.span.start, intervals);
       return interval === undefined ? [] : [{ node, interval }];
     });
-  return fn.kind === "compare" ? compareSeries(fn, hits, intervals) : seriesOf(fn, hits, intervals);
+  if (fn.kind === "compare") return compareSeries(fn, hits, intervals);
+  const series = seriesOf(fn, hits, intervals);
+  return series.length === 0 && isCountedAnyway(source, fn) ? [zeros(fn.kind, intervals)] : series;
+}
+
+/** Nothing is counted as 0, but for `{ false }`, which nobody can have meant. */
+function isCountedAnyway({ stages }: MetricsPipeline["source"], fn: MetricsFunction): boolean {
+  const isCount = fn.kind === "rate" || fn.kind === "count_over_time";
+  const isNever = stages.some((stage) => {
+    const condition = stage.kind === "filter" ? stage.condition : undefined;
+    return condition?.kind === "literal" && condition.type === "bool" && !condition.value;
+  });
+  return isCount && fn.by.length === 0 && !isNever;
+}
+
+function zeros(kind: string, { count }: Intervals): OracleSeries {
+  return { labels: ungroupedLabels(kind), samples: Array.from({ length: count }, () => 0) };
 }
 
 // Series from series
@@ -366,7 +388,8 @@ function applyStage(stage: MetricsStage, series: readonly OracleSeries[]): Oracl
     const better = series.filter((other) => {
       const rival = other.samples[i];
       if (rival === undefined || other === one) return false;
-      return rival === sample ? bySeries(other, one) < 0 : sign * (rival - sample) < 0;
+      // Of equals the first is the greatest.
+      return sign * (rival === sample ? bySeries(one, other) : rival - sample) < 0;
     });
     return better.length < stage.limit ? sample : undefined;
   });
@@ -399,10 +422,15 @@ function pairsOf(
   );
 }
 
-/** Series keep their labels; one without any is named after what it is. */
-function renamed(labels: readonly ResultAttribute[], name: string): ResultAttribute[] {
-  const own = labels.filter((label) => label.name !== "__name__");
-  return own.length > 0 ? own : [{ name: "__name__", value: { type: "string", value: name } }];
+/** Labels but the name; without any, a name made of those of both sides. */
+function pairedLabels(op: string, l: OracleSeries, r: OracleSeries): ResultAttribute[] {
+  const own = [...l.labels, ...r.labels].filter(({ name }) => name !== "__name__");
+  if (own.length > 0)
+    return (matchKey(l) === NO_LABELS ? r : l).labels.filter(({ name }) => name !== "__name__");
+  const [a, b] = [l, r].map(({ labels: [label] }) =>
+    label?.value.type === "string" ? label.value.value : "",
+  );
+  return [{ name: "__name__", value: { type: "string", value: `(${a} ${op} ${b})` } }];
 }
 
 function arithmeticSeries(
@@ -412,8 +440,6 @@ function arithmeticSeries(
 ): OracleSeries[] {
   const left = evaluate(node.left, traces, intervals);
   const right = evaluate(node.right, traces, intervals);
-  const name = printQuery({ kind: "metrics", expression: node, hints: [], at: 0 });
-  const named = (one: OracleSeries): OracleSeries => ({ ...one, labels: renamed(one.labels, name) });
   if (typeof left === "number" || typeof right === "number") {
     const series = typeof left === "number" ? right : left;
     if (typeof series === "number") throw new Error("no series in this arithmetic");
@@ -423,17 +449,14 @@ function arithmeticSeries(
         typeof left === "number" ? left : sample,
         typeof right === "number" ? right : sample,
       ),
-    ).map(named);
+    );
   }
-  return pairsOf(left, right)
-    .flatMap(([l, r]) => {
-      const labels = matchKey(l) === NO_LABELS ? r.labels : l.labels;
-      return changeSamples([{ labels, samples: l.samples }], (sample, _, i) => {
-        const other = r.samples[i];
-        return other === undefined ? undefined : calculate(node.op, sample, other);
-      });
-    })
-    .map(named);
+  return pairsOf(left, right).flatMap(([l, r]) =>
+    changeSamples([{ labels: pairedLabels(node.op, l, r), samples: l.samples }], (sample, _, i) => {
+      const other = r.samples[i];
+      return other === undefined ? undefined : calculate(node.op, sample, other);
+    }),
+  );
 }
 
 function evaluate(

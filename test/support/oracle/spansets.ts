@@ -98,10 +98,17 @@ function spansOf(expression: SpansetExpression, set: Spanset): readonly Node[] {
 
 // Aggregates
 
-function average(total: Scalar, count: number): Scalar | undefined {
-  if (!isNumber(total)) return undefined;
-  if (total.type === "duration") return { type: "duration", value: total.value / BigInt(count) };
-  return { type: "float", value: Number(total.value) / count };
+type NumberScalar = Extract<Scalar, { type: "int" | "float" | "duration" }>;
+
+/** That of durations is one, however large their sum. */
+function average(numbers: readonly NumberScalar[]): Scalar {
+  const isWhole = numbers.every(({ type }) => type !== "float");
+  if (isWhole && numbers.some(({ type }) => type === "duration")) {
+    const total = numbers.reduce((sum, { value }) => sum + BigInt(value), 0n);
+    return { type: "duration", value: total / BigInt(numbers.length) };
+  }
+  const total = sumOfScalars(numbers);
+  return { type: "float", value: isNumber(total) ? Number(total.value) / numbers.length : Number.NaN };
 }
 
 /** Undefined when there is nothing to aggregate. */
@@ -113,8 +120,7 @@ function aggregate(node: Aggregate, { nodes }: Spanset): Scalar | undefined {
   if (first === undefined) return undefined;
   if (fn === "min") return others.reduce<Scalar>((a, b) => (compareScalars("<", b, a) ? b : a), first);
   if (fn === "max") return others.reduce<Scalar>((a, b) => (compareScalars(">", b, a) ? b : a), first);
-  const total = sumOfScalars(numbers);
-  return fn === "sum" ? total : average(total, numbers.length);
+  return fn === "sum" ? sumOfScalars(numbers) : average(numbers);
 }
 
 function nameOf(node: Aggregate): string {

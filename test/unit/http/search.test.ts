@@ -337,6 +337,17 @@ describe("search: answers", () => {
     expect((await app.get(pathOf("/api/search", { q: "{}" }), {}, method)).status).toBe(200);
   });
 
+  test.each(["({ } | by(name)) > ({ })", "{ } | by(name) | { } ~ { }"])(
+    "a structural operator on groups is a 400 that says what to do: %s",
+    async (q) => {
+      const response = await (await queryApp({ live: SHOP })).get(pathOf("/api/search", { q }));
+      expect([response.status, await response.text()]).toEqual([
+        400,
+        "spanset operators are not supported for multiple spansets per trace. consider using coalesce()\n",
+      ]);
+    },
+  );
+
   test("errors are texts", async () => {
     const app = await queryApp({});
     const response = await app.get(pathOf("/api/search", { q: "{ status > ok }" }));

@@ -108,9 +108,8 @@ describe("trace body, small", () => {
     };
     const parent = field(0x22, id8(9));
     for (const withStatus of [true, false]) {
-      const [roots, child] = [[field(0x22)], [parent, field(0x22)]].map((parents) =>
-        record(withStatus, ...parents),
-      );
+      const roots = record(withStatus, field(0x22));
+      const child = record(withStatus, parent, field(0x22));
       const bare = await bytesOf(await find({ live: record(withStatus) }), 1, "protobuf");
       expect(await bytesOf(await find({ live: roots }), 1, "protobuf")).toEqual(bare);
       // The last of several counts.

@@ -1,5 +1,5 @@
 // Series are told apart by labels.
-import type { Field } from "../../ast.ts";
+import type { CompareMetric, Field, MetricsFunction } from "../../ast.ts";
 import { printField } from "../../print.ts";
 import type { ResultAttribute, ResultValue } from "../../results.ts";
 import { type Mask, nextRow } from "../columns/mask.ts";
@@ -80,12 +80,19 @@ export interface RowSeries {
   readonly labels: readonly Labels[];
 }
 
-/** @param name of the function, the label of a series without others */
-export function seriesOfRows(scan: Scan, by: readonly Field[], name: string, mask: Mask): RowSeries {
+/** The labels of a function's series without `by`: its name, where there is no other. */
+export function ungroupedLabels(kind: MetricsFunction["kind"]): Labels {
+  const hasOwnLabel = kind === "quantile_over_time" || kind === "histogram_over_time";
+  return hasOwnLabel ? [] : [textLabel(NAME_LABEL, kind)];
+}
+
+export function seriesOfRows(
+  scan: Scan,
+  { kind, by }: Exclude<MetricsFunction, CompareMetric>,
+  mask: Mask,
+): RowSeries {
   const [first, ...others] = by;
-  if (first === undefined) {
-    return { codes: new Uint32Array(scan.rowCount), labels: [[textLabel(NAME_LABEL, name)]] };
-  }
+  if (first === undefined) return { codes: new Uint32Array(scan.rowCount), labels: [ungroupedLabels(kind)] };
   const own = fieldCodes(scan, first, mask);
   let { codes } = own;
   let tuples: (readonly (Scalar | undefined)[])[] = own.values.map((value) => [value]);

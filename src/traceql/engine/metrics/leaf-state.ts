@@ -9,7 +9,7 @@ import { Cells, type CellsPart } from "./cells.ts";
 import { type ComparePart, Comparison } from "./compare.ts";
 import { type Candidate, Candidates, findCandidates, showCandidates } from "./exemplars.ts";
 import { type Intervals, timesOfRows } from "./intervals.ts";
-import { seriesOfRows } from "./labels.ts";
+import { seriesOfRows, ungroupedLabels } from "./labels.ts";
 import { hasStatistics, measure } from "./measure.ts";
 import { type LeafPlan, leafColumns } from "./plan.ts";
 import { type MetricSeries, seriesOfCells } from "./series.ts";
@@ -64,7 +64,7 @@ export class LeafState {
       this.#comparison.measure(scan, rows, this.#selected(scan, mask));
       return;
     }
-    const series = seriesOfRows(scan, fn.by, fn.kind, mask);
+    const series = seriesOfRows(scan, fn, mask);
     const valueOf = measure(scan, fn, { rows, series }, this.#cells);
     if (!this.#hasExemplars) return;
     const own = new Candidates();
@@ -98,6 +98,11 @@ export class LeafState {
     return intersect(selected, inWindow);
   }
 
+  #zeros(): MetricSeries {
+    const samples = new Float64Array(this.#intervals.count);
+    return { labels: ungroupedLabels(this.#plan.fn.kind), samples };
+  }
+
   part(): LeafPart {
     return {
       cells: this.#cells.part(),
@@ -119,7 +124,8 @@ export class LeafState {
   series(): MetricSeries[] {
     const { fn } = this.#plan;
     if (fn.kind === "compare") return this.#comparison.series(fn.topN);
-    return seriesOfCells(fn, this.#cells, this.#intervals);
+    const series = seriesOfCells(fn, this.#cells, this.#intervals);
+    return series.length === 0 && this.#plan.countsNothing ? [this.#zeros()] : series;
   }
 }
 

@@ -1,5 +1,12 @@
 // Metrics queries, compiled: what each source is asked, and what becomes of the answers.
-import type { Field, MetricsExpression, MetricsFunction, MetricsPipeline, MetricsQuery } from "../../ast.ts";
+import type {
+  Field,
+  MetricsExpression,
+  MetricsFunction,
+  MetricsPipeline,
+  MetricsQuery,
+  Stage,
+} from "../../ast.ts";
 import type { ColumnName, SpanSource } from "../../storage.ts";
 import { columnsOf } from "../columns/fields.ts";
 import { compileCondition, type Condition, conditionFields } from "../conditions/condition.ts";
@@ -15,6 +22,8 @@ export interface LeafPlan {
   readonly selection: Condition | undefined;
   /** What exemplars show. */
   readonly mentions: readonly Mention[];
+  /** Whether there is a series of zeros when no span counts. */
+  readonly countsNothing: boolean;
 }
 
 export interface MetricsPlan {
@@ -54,7 +63,18 @@ function compileLeaf({ source, fn }: MetricsPipeline): LeafPlan {
     fn,
     selection: fn.kind === "compare" ? compileCondition(fn.selection.condition) : undefined,
     mentions: mentionsOf(source.stages, fn),
+    countsNothing: isCount(fn) && !source.stages.some((stage) => isNever(stage)),
   };
+}
+
+function isCount(fn: MetricsFunction): boolean {
+  return (fn.kind === "rate" || fn.kind === "count_over_time") && fn.by.length === 0;
+}
+
+/** `{ false }`, which Tempo answers with nothing at all. */
+function isNever(stage: Stage): boolean {
+  const condition = stage.kind === "filter" ? stage.condition : undefined;
+  return condition?.kind === "literal" && condition.type === "bool" && !condition.value;
 }
 
 function functionFields(fn: MetricsFunction): readonly Field[] {

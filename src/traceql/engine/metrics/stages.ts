@@ -7,9 +7,8 @@ import type {
   MetricsStage,
   NumberLiteral,
 } from "../../ast.ts";
-import { printQuery } from "../../print.ts";
 import { compareText, compareValues } from "../columns/value.ts";
-import { compareLabels, labelsKey, NAME_LABEL, textLabel } from "./labels.ts";
+import { compareLabels, type Labels, labelsKey, NAME_LABEL, textLabel } from "./labels.ts";
 import type { MetricSeries } from "./series.ts";
 
 /** The series of an expression, given those of its pipelines. */
@@ -66,7 +65,11 @@ function threshold(
   );
 }
 
-/** At each interval the first `limit` samples by value, then by labels. @param sign 1: the least, -1: the greatest */
+/**
+ * At each interval the first `limit` samples by value; of equals the greatest are the first by their labels, the least the
+ * last.
+ * @param sign 1: the least, -1: the greatest
+ */
 function rank(series: readonly MetricSeries[], limit: number, sign: 1 | -1): MetricSeries[] {
   const ordered = series.toSorted((a, b) => compareLabels(a.labels, b.labels));
   const kept = ordered.map(({ samples }) => new Uint8Array(samples.length));
@@ -76,7 +79,7 @@ function rank(series: readonly MetricSeries[], limit: number, sign: 1 | -1): Met
     const places = ordered
       .map((_, index) => index)
       .filter((index) => !Number.isNaN(sampleAt(index)))
-      .sort((a, b) => (sampleAt(a) === sampleAt(b) ? a - b : sign * (sampleAt(a) - sampleAt(b))));
+      .sort((a, b) => sign * (sampleAt(a) === sampleAt(b) ? b - a : sampleAt(a) - sampleAt(b)));
     for (const index of places.slice(0, limit)) kept[index]?.fill(1, interval, interval + 1);
   }
   return changeSamples(ordered, (sample, index, interval) =>
@@ -105,13 +108,16 @@ function matchKey({ labels }: MetricSeries): string {
 
 const NO_LABELS = labelsKey([]);
 
-/** Series keep their labels; one without any is named after what was computed. */
-function renamed(series: readonly MetricSeries[], node: MetricsArithmetic): MetricSeries[] {
-  const name = printQuery({ kind: "metrics", expression: node, hints: [], at: 0 });
-  return series.map(({ labels, samples }) => {
-    const own = labels.filter((label) => label.name !== NAME_LABEL);
-    return { labels: own.length > 0 ? own : [textLabel(NAME_LABEL, name)], samples };
-  });
+function nameOf({ labels }: MetricSeries): string {
+  const name = labels.find((label) => label.name === NAME_LABEL)?.value;
+  return name?.type === "string" ? name.value : "";
+}
+
+/** The labels of the side that has any; otherwise a name made of both names. */
+function pairedLabels(op: MetricsArithmetic["op"], a: MetricSeries, b: MetricSeries): Labels {
+  const { labels } = matchKey(a) === NO_LABELS ? b : a;
+  const own = labels.filter(({ name }) => name !== NAME_LABEL);
+  return own.length > 0 ? own : [textLabel(NAME_LABEL, `(${nameOf(a)} ${op} ${nameOf(b)})`)];
 }
 
 function calculateSeries(
@@ -121,23 +127,20 @@ function calculateSeries(
   const { op, left, right } = node;
   if (left.kind === "literal" || right.kind === "literal") {
     const series = combineSeries(left.kind === "literal" ? right : left, leaf);
-    const samples = changeSamples(series, (sample) =>
+    return changeSamples(series, (sample) =>
       calculate(
         op,
         left.kind === "literal" ? Number(left.value) : sample,
         right.kind === "literal" ? Number(right.value) : sample,
       ),
     );
-    return renamed(samples, node);
   }
   const pairs = pairsOf(combineSeries(left, leaf), combineSeries(right, leaf));
-  const calculated = pairs.flatMap(([a, b]) => {
-    const labels = matchKey(a) === NO_LABELS ? b.labels : a.labels;
-    return changeSamples([{ labels, samples: a.samples }], (sample, _, interval) =>
+  return pairs.flatMap(([a, b]) =>
+    changeSamples([{ labels: pairedLabels(op, a, b), samples: a.samples }], (sample, _, interval) =>
       calculate(op, sample, b.samples[interval] ?? Number.NaN),
-    );
-  });
-  return renamed(calculated, node);
+    ),
+  );
 }
 
 /** Series with the same labels; one without labels goes with each of the other side. */
