@@ -43,6 +43,10 @@ export class TraceShard extends DurableObject<Bindings> implements TraceShardRpc
     return (await this.#open()).findTrace(traceId, range);
   }
 
+  async findBeyond(traceIds: Uint8Array, range: TimeRange): Promise<number[]> {
+    return (await this.#open()).findBeyond(traceIds, range);
+  }
+
   async blocksBetween(range: TimeRange): Promise<CatalogueBlock[]> {
     return (await this.#open()).blocksBetween(range);
   }

@@ -91,6 +91,10 @@ export interface ScanLimits {
   readonly maxQueryTraces: number;
   /** Milliseconds before and after a query's window in which blocks are looked into, for the rest of traces within. */
   readonly traceMarginMs: number;
+  /** Traces of one query that are asked after beyond that: those of its results, and those that might be among them. */
+  readonly maxCheckedTraces: number;
+  /** Traces of one query that are read whole because they go on there, a call and a GET or two each. */
+  readonly maxWholeTraces: number;
   /** Milliseconds that a query's window may span; more is 400, with the texts that Grafana explains. */
   readonly maxRangeMs: number;
   /** Traces in one page of a search, whatever its `limit`: the next page is had by the cursor. */
@@ -158,6 +162,8 @@ export const DEFAULT_LIMITS: Limits = {
     maxQueryBytes: 4096 * MIB,
     maxQueryTraces: 2_000_000,
     traceMarginMs: 5 * 60_000,
+    maxCheckedTraces: 500,
+    maxWholeTraces: 64,
     // The longest retention: what bounds a query is the bytes that it may look into.
     maxRangeMs: 3660 * 86_400_000,
     maxAnswerTraces: 10_000,

@@ -1,18 +1,14 @@
 // A trace with only the spans that a filter wants, and of their relatives as many as are asked for.
-import { writeColumns } from "../block/block-writer.ts";
-import { bytesSource, openBlock } from "../block/reader.ts";
 import type { Limits } from "../model/limits.ts";
 import { keepSpans } from "../otlp/rewrite.ts";
 import { readSpanIds, visitSpans } from "../otlp/spans.ts";
-import { blockSources } from "../scan/block-source.ts";
 import { type Kind, KINDS, type Pipeline, type SearchQuery, type SpansetFilter } from "../traceql/ast.ts";
 import { search } from "../traceql/engine/search.ts";
 import type { ResultSpan } from "../traceql/results.ts";
-import type { SpanSource, TraceTable } from "../traceql/storage.ts";
 import { concatBytes } from "../util/bytes.ts";
 import { toHex } from "../util/hex.ts";
-import { LruCache } from "../util/lru-cache.ts";
 import type { FoundTrace } from "./find-trace.ts";
+import { memorySources } from "./memory-sources.ts";
 import { TraceBuilder } from "./trace-builder.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
 import { writeProtobuf } from "./write-protobuf.ts";
@@ -81,33 +77,13 @@ function nameOf(id: string, kind: Kind): string {
   return `${id} ${kind}`;
 }
 
-const TABLE_BYTES_MAX = 64 * 1024 * 1024;
-
-async function sourcesOf(bytes: Uint8Array): Promise<readonly SpanSource[]> {
-  const file = bytesSource(await writeColumns([bytes]));
-  const block = await openBlock(file);
-  const traces = new LruCache<TraceTable>(TABLE_BYTES_MAX, ({ ids }) => ids.length);
-  const caches = { chunks: undefined, sparse: undefined, traces };
-  return blockSources(
-    { block, attributes: await block.attributes() },
-    {
-      key: "trace",
-      readsMax: Infinity,
-      heldBytesMax: 0,
-      io: { inspectedBytes: 0, heldBytes: 0 },
-      caches,
-      readParts: (_, parts) => Promise.all(parts.map((part) => file.read(part))),
-    },
-  );
-}
-
 /** Names of the spans for which the filter holds. */
 async function matchingSpans(bytes: Uint8Array, filter: SpansetFilter): Promise<Set<string>> {
   const kind = { kind: "intrinsic", name: "kind", parent: false, at: 0 } as const;
   const select = { kind: "select", fields: [kind], at: 0 } as const;
   const pipeline: Pipeline = { kind: "pipeline", stages: [filter, select], at: 0 };
   const query: SearchQuery = { kind: "search", pipeline, hints: [], at: 0 };
-  const { traces } = await search(await sourcesOf(bytes), query, {
+  const { traces } = await search(await memorySources([bytes]), query, {
     limit: 1,
     spansPerSpanset: Infinity,
     startNs: 0n,

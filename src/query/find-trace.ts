@@ -161,10 +161,51 @@ async function reportFailures(answers: readonly Answer[], failures: readonly Sou
   );
 }
 
+/** What was read of a trace. */
+export interface TraceReading {
+  readonly blocks: number;
+  readonly bytes: number;
+  readonly failures: readonly SourceFailure[];
+}
+
 /**
- * Collects the trace. Live spans take precedence, then the blocks, each in the order of the shards and, within one, in the
- * shard's: the same answer twice. Reading stops at a limit (`trace.exceededBytes`). A source that fails does not hide the
- * others; it is in `failures`. When the promise settles, nothing is open any more.
+ * Feeds all that there is of a trace to `take`, as it was sent: live spans first, then the blocks, each in the order of the
+ * shards and, within one, in the shard's. A piece is valid until `take` returns. Reading stops when no more is wanted. When
+ * the promise settles, nothing is open any more.
+ * @param afterLive called when the live spans are through
+ * @throws as `findTrace`
+ */
+export async function readTrace(
+  deps: Omit<FindTraceDeps, "limits"> & { readonly limits: Pick<Limits, "maxBodyBytes"> },
+  query: TraceQuery,
+  want: { readonly take: TakePiece; readonly afterLive?: () => void },
+  signal?: AbortSignal,
+): Promise<TraceReading> {
+  const asked = await askAll(query.mode === "external" ? [] : deps.shards, query);
+  const { answers } = asked;
+  const take: TakePiece = (piece) => signal?.aborted !== true && want.take(piece);
+  const ports = { objects: deps.objects, readPages: deps.readPages ?? readTracePages };
+  const refs = answers.flatMap(({ blocks }) => blocks);
+  const reader = new BlockReader(ports, query.traceId, refs);
+  // A stream from a shard takes one of the connections.
+  const streams = answers.filter(({ live }) => !(live instanceof Uint8Array)).length;
+  reader.prefetch(PLATFORM.connections - streams);
+  const live = await readAllLive(answers, deps.limits.maxBodyBytes, take);
+  want.afterLive?.();
+  const reading = live.isWanted ? await reader.read(take) : { failures: [], blocks: 0, bytes: 0 };
+  await reader.close();
+  if (signal?.aborted === true) throw cancelled();
+  if (reading.failures.length > 0) await reportFailures(answers, reading.failures);
+  return {
+    blocks: reading.blocks,
+    bytes: live.bytes + reading.bytes,
+    failures: [...asked.failures, ...live.failures, ...reading.failures],
+  };
+}
+
+/**
+ * Collects the trace: the same answer twice. Reading stops at a limit (`trace.exceededBytes`). A source that fails does not
+ * hide the others; it is in `failures`.
  *
  * @param signal aborted when the client has gone: all reading is cancelled
  * @throws AppError `unavailable` when no shard can be reached or after an abort, `corrupt` when all segments are
@@ -174,29 +215,20 @@ export async function findTrace(
   query: TraceQuery,
   signal?: AbortSignal,
 ): Promise<FoundTrace> {
-  const asked = await askAll(query.mode === "external" ? [] : deps.shards, query);
-  const { answers } = asked;
   const builder = new TraceBuilder(deps.limits);
-  const take: TakePiece = (piece) => signal?.aborted !== true && builder.add(piece);
-  const ports = { objects: deps.objects, readPages: deps.readPages ?? readTracePages };
-  const refs = answers.flatMap(({ blocks }) => blocks);
-  const reader = new BlockReader(ports, query.traceId, refs);
-  // A stream from a shard takes one of the connections.
-  const streams = answers.filter(({ live }) => !(live instanceof Uint8Array)).length;
-  reader.prefetch(PLATFORM.connections - streams);
-  const live = await readAllLive(answers, deps.limits.maxBodyBytes, take);
-  const liveSpans = builder.spanCount;
-  const reading = live.isWanted ? await reader.read(take) : { failures: [], blocks: 0, bytes: 0 };
-  await reader.close();
-  if (signal?.aborted === true) throw cancelled();
-  if (reading.failures.length > 0) await reportFailures(answers, reading.failures);
+  let liveSpans = 0;
+  const take: TakePiece = (piece) => builder.add(piece);
+  const afterLive = (): void => {
+    liveSpans = builder.spanCount;
+  };
+  const { blocks, bytes, failures } = await readTrace(deps, query, { take, afterLive }, signal);
   const trace = builder.finish();
   return {
     trace,
     // A part that found no room in the spool at the end may have held some of them.
     liveSpans: Math.min(liveSpans, trace.spanCount),
-    blocks: reading.blocks,
-    inspectedBytes: live.bytes + reading.bytes,
-    failures: [...asked.failures, ...live.failures, ...reading.failures],
+    blocks,
+    inspectedBytes: bytes,
+    failures,
   };
 }

@@ -1,6 +1,6 @@
 // Which blocks and which live spans a query looks into: a pure function of what the shards say.
 import type { ScanLimits } from "../model/limits.ts";
-import type { CatalogueBlock } from "../store/catalogue.ts";
+import { type CatalogueBlock, overlapsRange } from "../store/catalogue.ts";
 import type { LiveEpoch, ShardSnapshot } from "../store/rpc.ts";
 
 /** Where a shard's spans are. */
@@ -31,6 +31,11 @@ export interface PlanWindow {
 
 const NS_PER_SECOND = 1_000_000_000n;
 
+/** How far a query looks beyond its window, in ns. */
+export function marginNs({ traceMarginMs }: Pick<ScanLimits, "traceMarginMs">): bigint {
+  return BigInt(traceMarginMs) * 1_000_000n;
+}
+
 /** The seconds around a window in ns, and as much around them as a trace may reach beyond it. */
 export function planWindow(
   { startNs, endNs }: { readonly startNs: bigint; readonly endNs: bigint },
@@ -54,12 +59,12 @@ export function planScan(
 ): ScanPlan {
   const live = shards.flatMap(({ name, snapshot }) =>
     snapshot.epochs
-      .filter((epoch) => epoch.spanCount > 0 && overlaps(epoch, window))
+      .filter((epoch) => epoch.spanCount > 0 && overlapsRange(epoch, window))
       .map((epoch): ScanJob => ({ kind: "live", shard: name, epoch })),
   );
   const blocks = shards.flatMap(({ name, snapshot }) =>
     snapshot.blocks
-      .filter((block) => block.spanCount > 0 && overlaps(block, window))
+      .filter((block) => block.spanCount > 0 && overlapsRange(block, window))
       .map((block) => ({ kind: "block", shard: name, block }) as const),
   );
   const jobs: ScanJob[] = live.toSorted(byTime);
@@ -78,16 +83,7 @@ export function planScan(
   return { jobs, skipped };
 }
 
-interface Timed {
-  readonly minStartSeconds: number;
-  readonly maxEndSeconds: number;
-}
-
-function overlaps({ minStartSeconds, maxEndSeconds }: Timed, window: PlanWindow): boolean {
-  return maxEndSeconds >= window.startSeconds && minStartSeconds <= window.endSeconds;
-}
-
-function partOf(job: ScanJob): Timed & { readonly id: number } {
+function partOf(job: ScanJob): { readonly id: number; readonly maxEndSeconds: number } {
   return job.kind === "live" ? job.epoch : job.block;
 }
 

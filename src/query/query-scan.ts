@@ -7,7 +7,10 @@ import type { RangeReader, SourceFailure } from "./sources.ts";
 /** A shard that may hold spans of a tenant, and its name: of all shards, not only of the tenant's. */
 export interface ScannedShard {
   readonly name: string;
-  readonly shard: Pick<TraceShardRpc, "snapshot" | "readSegments" | "noteFailedReads">;
+  readonly shard: Pick<
+    TraceShardRpc,
+    "snapshot" | "readSegments" | "findBeyond" | "findTrace" | "noteFailedReads"
+  >;
 }
 
 export interface ScanDeps {

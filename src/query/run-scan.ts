@@ -1,12 +1,14 @@
 // Evaluates something over all spans of a window, and reports what was read and what could not be.
 import { PLATFORM } from "../model/limits.ts";
 import type { BlockSource, ExpectedColumn } from "../scan/block-source.ts";
+import type { QueryIo } from "../scan/query-io.ts";
 import type { Column, ColumnName, ColumnPage, SpanSource } from "../traceql/storage.ts";
 import { settleAll } from "../util/parallel.ts";
 import { planWindow, type ScanJob } from "./plan.ts";
 import type { ScanDeps, ScanReport, ScanWindow } from "./query-scan.ts";
 import { type JobFailure, jobName, openSources, type ScanSources } from "./scan-sources.ts";
 import { failureOf, type SourceFailure } from "./sources.ts";
+import { BeyondWindow } from "./whole-traces.ts";
 
 export interface ScanTask<T> {
   readonly window: ScanWindow;
@@ -14,7 +16,7 @@ export interface ScanTask<T> {
   /** What will be asked of a source, in lists of what belongs together. */
   readonly expected: (source: SpanSource) => readonly (readonly ExpectedColumn[])[];
   /** Called again, with fewer sources, when one of them fails. */
-  readonly evaluate: (sources: readonly SpanSource[]) => Promise<T>;
+  readonly evaluate: (sources: readonly SpanSource[], beyond: BeyondWindow) => Promise<T>;
 }
 
 /** @throws what `evaluate` throws for reasons of its own; AppError `unavailable` as `openSources` does */
@@ -29,10 +31,11 @@ export async function runScan<T>(
   );
   for (const { source } of watched) source.expect(...task.expected(source));
   try {
-    const { result, failures } = await evaluate(task, opened, watched);
+    const newBeyond = (): BeyondWindow => new BeyondWindow(deps, opened.io, window);
+    const { result, failures, beyond } = await evaluate(task, { io: opened.io, newBeyond }, watched);
     const all = [...opened.jobFailures, ...failures];
     await noteFailures(deps, all);
-    return { result, report: reportOf(opened, all) };
+    return { result, report: reportOf(opened, all, beyond.failures) };
   } finally {
     for (const { source } of watched) source.release();
   }
@@ -41,14 +44,19 @@ export async function runScan<T>(
 /** Without the jobs whose sources fail, each of them whole. */
 async function evaluate<T>(
   task: ScanTask<T>,
-  { io }: ScanSources,
+  { io, newBeyond }: { readonly io: QueryIo; readonly newBeyond: () => BeyondWindow },
   watched: readonly WatchedSource[],
-): Promise<{ readonly result: T; readonly failures: readonly JobFailure[] }> {
+): Promise<{
+  readonly result: T;
+  readonly failures: readonly JobFailure[];
+  readonly beyond: BeyondWindow;
+}> {
   const failures: JobFailure[] = [];
   let left = watched;
   for (;;) {
     try {
-      return { result: await task.evaluate(left), failures };
+      const beyond = newBeyond();
+      return { result: await task.evaluate(left, beyond), failures, beyond };
     } catch (error) {
       io.checkAborted();
       // What was asked of others at the same time may fail too.
@@ -166,7 +174,11 @@ async function noteFailures({ shards }: ScanDeps, failures: readonly JobFailure[
   );
 }
 
-function reportOf({ io, plan, shardFailures }: ScanSources, jobFailures: readonly JobFailure[]): ScanReport {
+function reportOf(
+  { io, plan, shardFailures }: ScanSources,
+  jobFailures: readonly JobFailure[],
+  beyond: readonly SourceFailure[],
+): ScanReport {
   const all = [...plan.jobs, ...plan.skipped.map(({ job }) => job)];
   const blocks = all.flatMap((job) => (job.kind === "block" ? [job.block] : []));
   const failed = new Set(jobFailures.map(({ job }) => job));
@@ -175,9 +187,14 @@ function reportOf({ io, plan, shardFailures }: ScanSources, jobFailures: readonl
     inspectedBytes: io.inspectedBytes + sum(live.map(({ rawBytes }) => rawBytes)),
     totalBlocks: blocks.length,
     totalBlockBytes: sum(blocks.map(({ byteLength }) => byteLength)),
-    totalJobs: all.length + shardFailures.length,
+    totalJobs: all.length + shardFailures.length + beyond.length,
     completedJobs: plan.jobs.length - failed.size,
-    failures: [...shardFailures, ...jobFailures.map(({ failure }) => failure), ...skippedFailures(plan)],
+    failures: [
+      ...shardFailures,
+      ...jobFailures.map(({ failure }) => failure),
+      ...skippedFailures(plan),
+      ...beyond,
+    ],
   };
 }
 

@@ -1,12 +1,15 @@
 // A search over everything that a tenant has in a window.
 import type { SearchQuery } from "../traceql/ast.ts";
 import { TRACES } from "../scan/block-source.ts";
-import { compileSearch, isWorthSearching, search } from "../traceql/engine/search.ts";
+import { compileSearch, isWorthSearching } from "../traceql/engine/search.ts";
 import { findColumns } from "../traceql/engine/search/find-traces.ts";
 import { showColumns } from "../traceql/engine/search/show-traces.ts";
 import { partColumns } from "../traceql/engine/tables/split-traces.ts";
 import type { SearchCursor, SearchResult } from "../traceql/results.ts";
+import { candidateQuery } from "./candidates.ts";
+import { marginNs } from "./plan.ts";
 import { runScan } from "./run-scan.ts";
+import { searchWhole } from "./search-whole.ts";
 import type { ScanDeps, ScanReport, ScanWindow } from "./query-scan.ts";
 
 export interface SearchInput {
@@ -39,16 +42,18 @@ export async function runSearch(deps: ScanDeps, input: SearchInput): Promise<Sea
     ...(signal && { signal }),
   };
   const plan = compileSearch(query);
+  const candidates = candidateQuery([{ source: query.pipeline }], marginNs(deps.limits.scan));
+  const candidatePlan = candidates && compileSearch(candidates);
   const { result, report } = await runScan(deps, {
     window,
     signal,
     expected: (source) => {
-      const found = isWorthSearching(plan, [source], options)
-        ? findColumns(plan.pipeline, source, options)
-        : [];
+      const found = [plan, ...(candidatePlan ? [candidatePlan] : [])].flatMap((one) =>
+        isWorthSearching(one, [source], options) ? findColumns(one.pipeline, source, options) : [],
+      );
       return [[TRACES, ...found], partColumns(source, (part) => showColumns(plan.mentions, part))];
     },
-    evaluate: (sources) => search(sources, query, options),
+    evaluate: (sources, beyond) => searchWhole(sources, { query, candidates }, options, beyond),
   });
   return { ...result, ...report };
 }

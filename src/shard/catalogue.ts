@@ -1,6 +1,6 @@
 // The shard's blocks: which may hold a trace, and where in them.
 import { mayHoldTrace, tracePages } from "../block/lookup.ts";
-import type { BlockTail, CatalogueBlock, TimeRange } from "../store/catalogue.ts";
+import { type BlockTail, type CatalogueBlock, overlapsRange, type TimeRange } from "../store/catalogue.ts";
 import type { BlockRef } from "../store/rpc.ts";
 import { exactBytes } from "../util/bytes.ts";
 import { ByteCache } from "./byte-cache.ts";
@@ -83,13 +83,25 @@ export class Catalogue {
   find(traceId: Uint8Array, range: TimeRange): BlockRef[] {
     const found: CatalogueBlock[] = [];
     for (const block of this.#young.values()) {
-      if (overlaps(block, range) && mayHoldTrace(this.#filter(block.id), traceId)) found.push(block);
+      if (overlapsRange(block, range) && mayHoldTrace(this.#filter(block.id), traceId)) found.push(block);
     }
     for (const id of this.#groups.find(traceId)) {
       const block = this.#storage.block(id);
-      if (block !== undefined && overlaps(block, range)) found.push(block);
+      if (block !== undefined && overlapsRange(block, range)) found.push(block);
     }
     return found.sort((a, b) => b.id - a.id).flatMap((block) => this.#refOf(block, traceId) ?? []);
+  }
+
+  /** Whether a block whose spans all lie outside the range may hold the trace. */
+  mayHoldBeyond(traceId: Uint8Array, range: TimeRange): boolean {
+    for (const block of this.#young.values()) {
+      if (!overlapsRange(block, range) && mayHoldTrace(this.#filter(block.id), traceId)) return true;
+    }
+    for (const id of this.#groups.find(traceId)) {
+      const block = this.#storage.block(id);
+      if (block !== undefined && !overlapsRange(block, range)) return true;
+    }
+    return false;
   }
 
   #refOf(block: CatalogueBlock, traceId: Uint8Array): BlockRef | undefined {
@@ -115,11 +127,4 @@ export class Catalogue {
     this.#young.delete(id);
     this.#filters.delete(id);
   }
-}
-
-function overlaps(
-  block: CatalogueBlock,
-  { startSeconds = -Infinity, endSeconds = Infinity }: TimeRange,
-): boolean {
-  return block.maxEndSeconds >= startSeconds && block.minStartSeconds <= endSeconds;
 }

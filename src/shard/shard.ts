@@ -23,6 +23,7 @@ import { Catalogue } from "./catalogue.ts";
 import { Destruction } from "./destruction.ts";
 import type { ParsedFrame } from "./epochs.ts";
 import { Epochs } from "./epochs.ts";
+import { findBeyond } from "./find-beyond.ts";
 import { findLive } from "./find-live.ts";
 import { flushEpoch } from "./flush.ts";
 import { GroupCommit } from "./group-commit.ts";
@@ -161,6 +162,11 @@ export class Shard {
   /** See TraceShardRpc, as for all that follow. */
   blocksBetween(range: TimeRange): CatalogueBlock[] {
     return this.#destruction.hasBegun ? [] : this.#ports.storage.blocksBetween(range);
+  }
+
+  findBeyond(traceIds: Uint8Array, range: TimeRange): number[] {
+    if (this.#destruction.hasBegun) return [];
+    return findBeyond({ epochs: this.#epochs, catalogue: this.#catalogue }, traceIds, range);
   }
 
   snapshot(range: TimeRange): ShardSnapshot {

@@ -39,6 +39,14 @@ export interface TimeRange {
   readonly endSeconds?: number | undefined;
 }
 
+/** Whether spans that begin and end within these seconds may lie in the range. */
+export function overlapsRange(
+  spans: { readonly minStartSeconds: number; readonly maxEndSeconds: number },
+  { startSeconds = -Infinity, endSeconds = Infinity }: TimeRange,
+): boolean {
+  return spans.maxEndSeconds >= startSeconds && spans.minStartSeconds <= endSeconds;
+}
+
 /** Whole seconds around two times in ns. */
 export function wholeSeconds({
   minStartNs,

@@ -194,6 +194,12 @@ export interface TraceShardRpc extends ShardJobsRpc {
    * lie outside `range` are left out.
    */
   findTrace(traceId: Uint8Array, range?: TimeRange): Promise<FindTraceReply>;
+  /**
+   * Which of the traces may have spans in blocks or epochs all of whose spans lie outside `range`: their places in the list.
+   * Filters tell, so there may be a few too many.
+   * @param traceIds one behind the other
+   */
+  findBeyond(traceIds: Uint8Array, range: TimeRange): Promise<number[]>;
   /** One consistent view, as `findTrace` has it: the buffer and the blocks with spans in the range. */
   snapshot(range: TimeRange): Promise<ShardSnapshot>;
   /** The rows of an epoch from `fromRow` (at least 1) to the last there is. The epoch is kept until they are read. */

@@ -23,7 +23,10 @@ export interface ReadShard {
 /** A shard as a query over many spans asks it. */
 export interface ScanShard {
   readonly name: string;
-  readonly shard: Pick<TraceShardRpc, "snapshot" | "readSegments" | "noteFailedReads">;
+  readonly shard: Pick<
+    TraceShardRpc,
+    "snapshot" | "readSegments" | "findBeyond" | "findTrace" | "noteFailedReads"
+  >;
 }
 
 /** All throw AppError `unavailable` while the tenant's map is not to be had, `not_found` while it is being deleted. */

@@ -87,6 +87,8 @@ function depsOf(blocks: readonly CatalogueBlock[], store: FileStore, columnCache
   const shard = {
     snapshot: async () => ({ epochs: [], blocks }),
     readSegments: async () => ({ kind: "gone" }) as const,
+    findTrace: async () => ({ live: new Uint8Array(), blocks: [] }),
+    findBeyond: async () => [],
     noteFailedReads: async () => undefined,
   };
   return {

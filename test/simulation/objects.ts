@@ -38,7 +38,7 @@ async function device<T>(context: SimContext, host: Host<T> | undefined): Promis
   throw new Error("simulated: sync fails");
 }
 
-export type ShardClient = Omit<TraceShardRpc, "tick" | "stats" | "snapshot" | "readSegments">;
+export type ShardClient = Omit<TraceShardRpc, "tick" | "stats" | "snapshot" | "readSegments" | "findBeyond">;
 
 export class ShardObject extends SimObject<Shard> {
   readonly index: number;

@@ -15,12 +15,16 @@ import { normalizeTracesData } from "./normal-span.ts";
 /** A directory in which every tenant has the same one shard; a method that is not given finds or does nothing. */
 export function oneShard(
   given: Partial<
-    Pick<TraceShardRpc, "append" | "findTrace" | "noteFailedReads" | "snapshot" | "readSegments">
+    Pick<
+      TraceShardRpc,
+      "append" | "findTrace" | "findBeyond" | "noteFailedReads" | "snapshot" | "readSegments"
+    >
   >,
 ): ShardDirectory {
   const shard = {
     append: async () => ({ ok: true }) as const,
     findTrace: async () => ({ live: new Uint8Array(), blocks: [] }),
+    findBeyond: async () => [],
     noteFailedReads: async () => {},
     snapshot: async () => ({ epochs: [], blocks: [] }),
     readSegments: async () => ({ kind: "gone" }) as const,

@@ -15,6 +15,10 @@ export class ScanWorld extends ShardWorld {
   readonly gets: string[] = [];
   /** Rows from which the buffer was read. */
   readonly segmentReads: number[] = [];
+  /** Traces that were looked up by their ids. */
+  lookUps = 0;
+  /** Called before the shard is asked for what lies beyond a window. */
+  beforeBeyond: () => void = () => undefined;
   /** Called before a range is read; throwing makes the read fail. */
   beforeGet: (key: string) => void = () => undefined;
   /** Called after a snapshot was taken. */
@@ -73,6 +77,14 @@ export class ScanWorld extends ShardWorld {
         readSegments: async (epoch, fromRow) => {
           this.segmentReads.push(fromRow);
           return this.shard.readSegments(epoch, fromRow);
+        },
+        findBeyond: async (traceIds, range) => {
+          this.beforeBeyond();
+          return this.shard.findBeyond(traceIds, range);
+        },
+        findTrace: async (traceId, range) => {
+          this.lookUps++;
+          return this.shard.findTrace(traceId, range);
         },
         noteFailedReads: async (count) => this.shard.noteFailedReads(count),
       },

@@ -1,0 +1,110 @@
+// Traces that go on where a query does not look: found by their ids and read whole.
+import { parseTraceId } from "../model/ids.ts";
+import { PLATFORM } from "../model/limits.ts";
+import type { QueryIo } from "../scan/query-io.ts";
+import type { SpanSource } from "../traceql/storage.ts";
+import { concatBytes } from "../util/bytes.ts";
+import { settleAll } from "../util/parallel.ts";
+import { readTrace } from "./find-trace.ts";
+import { memorySources } from "./memory-sources.ts";
+import type { PlanWindow } from "./plan.ts";
+import type { ScanDeps } from "./query-scan.ts";
+import { failureOf, type SourceFailure } from "./sources.ts";
+
+/** Traces with all that there is of them, in memory. */
+export interface WholeTraces {
+  readonly ids: ReadonlySet<string>;
+  readonly sources: readonly SpanSource[];
+}
+
+const NONE: WholeTraces = { ids: new Set(), sources: [] };
+
+/** Looks beyond the window of one query. */
+export class BeyondWindow {
+  readonly #deps: ScanDeps;
+  readonly #io: QueryIo;
+  readonly #window: PlanWindow;
+  readonly #failures: SourceFailure[] = [];
+
+  constructor(deps: ScanDeps, io: QueryIo, window: PlanWindow) {
+    this.#deps = deps;
+    this.#io = io;
+    this.#window = window;
+  }
+
+  /** What could not be found out, or lay beyond a limit: these traces are as if cut at the window's margins. */
+  get failures(): readonly SourceFailure[] {
+    return this.#failures;
+  }
+
+  /**
+   * Those of the traces that have spans in blocks or epochs outside the window and its margin, whole.
+   * @param ids 32 hex digits each, the most wanted first
+   * @throws AppError `unavailable` when the client has gone
+   */
+  async find(ids: readonly string[]): Promise<WholeTraces> {
+    const { maxCheckedTraces, maxWholeTraces } = this.#deps.limits.scan;
+    const found = await this.#ask(ids.slice(0, maxCheckedTraces));
+    if (found.length > maxWholeTraces) this.#cut(found.length - maxWholeTraces, "maxWholeTraces");
+    const whole = new Set<string>();
+    const pieces: Uint8Array[] = [];
+    let bytesLeft = this.#deps.limits.maxOpenedTraceBytes;
+    for (const id of found.slice(0, maxWholeTraces)) {
+      const own = await this.#read(id, bytesLeft);
+      if (own === undefined) continue;
+      whole.add(id);
+      pieces.push(...own);
+      bytesLeft -= own.reduce((sum, { length }) => sum + length, 0);
+    }
+    return whole.size === 0 ? NONE : { ids: whole, sources: await memorySources(pieces) };
+  }
+
+  #cut(count: number, limit: string): void {
+    this.#failures.push({
+      source: `${count} traces beyond the range`,
+      kind: "too_large",
+      message: `not looked up: beyond the limit ${limit} of one query`,
+    });
+  }
+
+  async #ask(ids: readonly string[]): Promise<string[]> {
+    if (ids.length === 0) return [];
+    const traceIds = concatBytes(ids.map((id) => parseTraceId(id)));
+    const found = new Set<number>();
+    const { shards } = this.#deps;
+    const results = await settleAll(shards, PLATFORM.connections, ({ shard }) =>
+      this.#io.connect(() => shard.findBeyond(traceIds, this.#window)),
+    );
+    this.#io.checkAborted();
+    for (const [i, result] of results.entries()) {
+      if (result.status === "fulfilled") for (const place of result.value) found.add(place);
+      else this.#failures.push(failureOf(`shard ${shards[i]?.name} beyond the range`, result.reason));
+    }
+    return ids.filter((_, place) => found.has(place));
+  }
+
+  /** Undefined when something of it is missing: a part more is no better than what is known. */
+  async #read(id: string, maxBytes: number): Promise<Uint8Array[] | undefined> {
+    const { limits, objects, shards } = this.#deps;
+    const pieces: Uint8Array[] = [];
+    let bytes = 0;
+    const take = (piece: Uint8Array): boolean => {
+      bytes += piece.length;
+      if (bytes > maxBytes) return false;
+      pieces.push(piece.slice());
+      return true;
+    };
+    const query = { traceId: parseTraceId(id), mode: "all", startSeconds: 0, endSeconds: 0 } as const;
+    try {
+      const reading = await readTrace({ limits, objects, shards }, query, { take }, this.#io.signal);
+      this.#io.inspectedBytes += reading.bytes;
+      this.#failures.push(...reading.failures);
+      if (bytes > maxBytes) this.#cut(1, "maxOpenedTraceBytes");
+      return reading.failures.length > 0 || bytes > maxBytes ? undefined : pieces;
+    } catch (error) {
+      this.#io.checkAborted();
+      this.#failures.push(failureOf(`trace ${id} beyond the range`, error));
+      return undefined;
+    }
+  }
+}
