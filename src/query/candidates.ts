@@ -5,16 +5,13 @@ import type {
   IntrinsicName,
   MetricsFunction,
   Pipeline,
-  SearchQuery,
   SpansetExpression,
   Stage,
 } from "../traceql/ast.ts";
 import { mentionsOf } from "../traceql/engine/spansets/mentions.ts";
-
-// No part of such a query comes from a text that a position could point into.
-const at = 0;
-
-const TRUE: FieldExpression = { kind: "literal", type: "bool", value: true, at };
+import { cutTraces } from "../traceql/engine/tables/cut-traces.ts";
+import type { SpanSource } from "../traceql/storage.ts";
+import type { ScanWindow } from "./query-scan.ts";
 
 /** What a span has only together with the others of its trace. */
 const OF_TRACE: ReadonlySet<IntrinsicName> = new Set([
@@ -76,78 +73,41 @@ function isStageOfSpan(stage: Stage | SpansetExpression): boolean {
   }
 }
 
-/** A condition that holds wherever `node` may hold once more of the trace is known. */
-function relaxed(node: FieldExpression): FieldExpression {
-  if (isOfSpan(node)) return node;
-  if (node.kind !== "logical" || node.op !== "&&") return TRUE;
-  const operands = node.operands.filter((operand) => isOfSpan(operand));
-  const [first] = operands;
-  if (first === undefined) return TRUE;
-  return operands.length === 1 ? first : { ...node, operands };
+/** Whether what a pipeline finds, or how its series are called, depends on all spans of a trace together. */
+export function needsWholeTraces({
+  source,
+  fn,
+}: {
+  readonly source: Pipeline;
+  readonly fn?: MetricsFunction;
+}): boolean {
+  const isSeries = fn !== undefined && mentionsOf([], fn).some(({ field }) => isOfTrace(field));
+  return isSeries || !source.stages.every((stage) => isStageOfSpan(stage));
 }
 
-/** Conditions of which one holds for some span of every trace that the stage lets through. */
-function conditionsOf(stage: Stage | SpansetExpression): FieldExpression[] {
-  switch (stage.kind) {
-    case "filter":
-      return [relaxed(stage.condition)];
-    case "combination":
-      return stage.operands.flatMap((operand) => conditionsOf(operand));
-    case "structural":
-      return [...conditionsOf(stage.left), ...conditionsOf(stage.right)];
-    case "pipeline":
-      return stage.stages.slice(0, 1).flatMap((first) => conditionsOf(first));
-    case "scalar-filter":
-    case "by":
-    case "coalesce":
-    case "select":
-      return [TRUE];
-  }
-}
-
-/** Of a window that shows this much of a trace around it, ns. */
-function incomplete(marginNs: bigint): FieldExpression {
-  const intrinsic = (name: IntrinsicName): Field => ({ kind: "intrinsic", name, parent: false, at });
-  const orphan = {
-    kind: "comparison",
-    op: "=",
-    left: intrinsic("nestedSetParent"),
-    right: { kind: "literal", type: "int", value: 0n, at },
-    at,
-  } as const;
-  const long = {
-    kind: "comparison",
-    op: ">",
-    left: intrinsic("traceDuration"),
-    right: { kind: "literal", type: "duration", value: marginNs, at },
-    at,
-  } as const;
-  return { kind: "logical", op: "||", operands: [orphan, long], at };
-}
+/** Rows that are looked at for candidates: a second of a busy tenant's minutes at both ends. */
+const ROWS_MAX = 1_000_000;
 
 /**
- * A search for the traces that some pipeline might take or leave once they are whole: those that have a span whose parent is
- * not there, or that last longer than the margin, and a span that the pipeline begins with.
- * @returns undefined when the pipelines look at one span at a time
+ * Traces that may go on beyond the window: of sources with spans no further from its ends, inside or outside, than the
+ * margin, those with a span whose parent is not there, or that lasts longer than the margin.
+ * @returns their ids, the newest first
+ * @throws what a source throws
  */
-export function candidateQuery(
-  pipelines: readonly { readonly source: Pipeline; readonly fn?: MetricsFunction }[],
+export async function candidateTraces(
+  sources: readonly SpanSource[],
+  { startNs, endNs }: ScanWindow,
   marginNs: bigint,
-): SearchQuery | undefined {
-  const open = pipelines.filter(({ source, fn }) => {
-    const isSeries = fn !== undefined && mentionsOf([], fn).some(({ field }) => isOfTrace(field));
-    return isSeries || !source.stages.every((stage) => isStageOfSpan(stage));
-  });
-  if (open.length === 0) return undefined;
-  const conditions = open.flatMap(({ source }) => conditionsOf(source));
-  const filters = conditions.map((condition) => ({ kind: "filter", condition, at }) as const);
-  const [first] = filters;
-  const isAny = conditions.some(({ kind }) => kind === "literal");
-  const cut = { kind: "filter", condition: incomplete(marginNs), at } as const;
-  const wanted =
-    filters.length === 1 && first !== undefined
-      ? first
-      : ({ kind: "combination", op: "||", operands: filters, at } as const);
-  const stage = isAny ? cut : ({ kind: "combination", op: "&&", operands: [wanted, cut], at } as const);
-  return { kind: "search", pipeline: { kind: "pipeline", stages: [stage], at }, hints: [], at };
+): Promise<string[]> {
+  const atEnds = sources.filter(
+    ({ bounds }) => bounds.minStartNs < startNs + marginNs || bounds.maxEndNs > endNs - marginNs,
+  );
+  const starts = new Map<string, bigint>();
+  let rows = 0;
+  for (const source of atEnds.toSorted((a, b) => (a.bounds.maxStartNs > b.bounds.maxStartNs ? -1 : 1))) {
+    rows += source.rowCount;
+    if (rows > ROWS_MAX) break;
+    for (const cut of await cutTraces(source, marginNs)) starts.set(cut.traceId, cut.startNs);
+  }
+  return [...starts].sort(([, a], [, b]) => (a > b ? -1 : 1)).map(([traceId]) => traceId);
 }

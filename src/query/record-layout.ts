@@ -96,6 +96,13 @@ function word(bytes: Uint8Array, at: number): number {
   );
 }
 
+/** VERBATIM, or the bytes of the body with an empty status if there is none and without an empty parent. */
+function newLength(length: number, flags: number, parentFields: number): number {
+  const status = flags & HAS_STATUS ? 0 : EMPTY_MESSAGE_BYTES;
+  const parent = flags & HAS_EMPTY_PARENT ? parentFields : 0;
+  return status + parent === 0 ? VERBATIM : length + status - parent;
+}
+
 /**
  * The layout of one record at a time; the arrays are used again for the next. First `scan`, then `drop` and `rewrite`
  * as the caller decides, then `measure`; after that the numbers say how to write the record.
@@ -199,25 +206,28 @@ export class RecordLayout {
         flags = length === SPAN_ID_BYTES ? flags | HAS_PARENT : flags & ~HAS_PARENT;
       } else if (tag === STATUS_TAG) flags |= HAS_STATUS;
     }
-    const isEmptied = parentFields > 0 && parentLength === 0;
-    if (isEmptied) flags |= HAS_EMPTY_PARENT;
-    const status = flags & HAS_STATUS ? 0 : EMPTY_MESSAGE_BYTES;
+    if (parentFields > 0 && parentLength === 0) flags |= HAS_EMPTY_PARENT;
     const slot = SPAN_SLOT * this.spanCount++;
     this.#spans = grown(this.#spans, slot + SPAN_SLOT);
     const spans = this.#spans;
     spans[slot] = field;
     spans[slot + 1] = body;
     spans[slot + 2] = end;
-    spans[slot + 3] =
-      status > 0 || isEmptied ? end - body + status - (isEmptied ? parentFields : 0) : VERBATIM;
+    spans[slot + 3] = newLength(end - body, flags, parentFields);
     spans[slot + 4] = kind;
     spans[slot + 5] = flags;
+    this.#setIds(slot, flags, idAt, parentAt);
+    spans[slot + 10] = idFields;
+    spans[slot + 11] = parentFields;
+  }
+
+  #setIds(slot: number, flags: number, idAt: number, parentAt: number): void {
+    const spans = this.#spans;
+    const { bytes } = this;
     spans[slot + 6] = flags & HAS_ID ? word(bytes, idAt) : 0;
     spans[slot + 7] = flags & HAS_ID ? word(bytes, idAt + 4) : 0;
     spans[slot + 8] = flags & HAS_PARENT ? word(bytes, parentAt) : 0;
     spans[slot + 9] = flags & HAS_PARENT ? word(bytes, parentAt + 4) : 0;
-    spans[slot + 10] = idFields;
-    spans[slot + 11] = parentFields;
   }
 
   /** Reads span `index` into `view`, which the caller uses again. */

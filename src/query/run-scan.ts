@@ -31,8 +31,9 @@ export async function runScan<T>(
   );
   for (const { source } of watched) source.expect(...task.expected(source));
   try {
-    const newBeyond = (): BeyondWindow => new BeyondWindow(deps, opened.io, window);
-    const { result, failures, beyond } = await evaluate(task, { io: opened.io, newBeyond }, watched);
+    const { io, hasAll } = opened;
+    const newBeyond = (): BeyondWindow => new BeyondWindow(deps, { io, window, isEmpty: hasAll });
+    const { result, failures, beyond } = await evaluate(task, { io, newBeyond }, watched);
     const all = [...opened.jobFailures, ...failures];
     await noteFailures(deps, all);
     return { result, report: reportOf(opened, all, beyond.failures) };

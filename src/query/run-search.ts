@@ -6,7 +6,7 @@ import { findColumns } from "../traceql/engine/search/find-traces.ts";
 import { showColumns } from "../traceql/engine/search/show-traces.ts";
 import { partColumns } from "../traceql/engine/tables/split-traces.ts";
 import type { SearchCursor, SearchResult } from "../traceql/results.ts";
-import { candidateQuery } from "./candidates.ts";
+import { candidateTraces, needsWholeTraces } from "./candidates.ts";
 import { marginNs } from "./plan.ts";
 import { runScan } from "./run-scan.ts";
 import { searchWhole } from "./search-whole.ts";
@@ -42,18 +42,22 @@ export async function runSearch(deps: ScanDeps, input: SearchInput): Promise<Sea
     ...(signal && { signal }),
   };
   const plan = compileSearch(query);
-  const candidates = candidateQuery([{ source: query.pipeline }], marginNs(deps.limits.scan));
-  const candidatePlan = candidates && compileSearch(candidates);
+  const margin = marginNs(deps.limits.scan);
+  const isOfTraces = needsWholeTraces({ source: query.pipeline });
   const { result, report } = await runScan(deps, {
     window,
     signal,
     expected: (source) => {
-      const found = [plan, ...(candidatePlan ? [candidatePlan] : [])].flatMap((one) =>
-        isWorthSearching(one, [source], options) ? findColumns(one.pipeline, source, options) : [],
-      );
+      const found = isWorthSearching(plan, [source], options)
+        ? findColumns(plan.pipeline, source, options)
+        : [];
       return [[TRACES, ...found], partColumns(source, (part) => showColumns(plan.mentions, part))];
     },
-    evaluate: (sources, beyond) => searchWhole(sources, { query, candidates }, options, beyond),
+    evaluate: async (sources, beyond) => {
+      const mayTurnUp = isOfTraces && !beyond.isEmpty;
+      const candidates = mayTurnUp ? await candidateTraces(sources, window, margin) : [];
+      return searchWhole(sources, { query, candidates }, options, beyond);
+    },
   });
   return { ...result, ...report };
 }

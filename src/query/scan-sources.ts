@@ -5,6 +5,7 @@ import { PLATFORM } from "../model/limits.ts";
 import { blockSources, type BlockSource, type ChunkReader } from "../scan/block-source.ts";
 import { openForScan } from "../scan/open-block.ts";
 import { QueryIo } from "../scan/query-io.ts";
+import { overlapsRange } from "../store/catalogue.ts";
 import { AppError, isAppError } from "../util/errors.ts";
 import { settleAll } from "../util/parallel.ts";
 import { type PlannedShard, planScan, type PlanWindow, type ScanJob, type ScanPlan } from "./plan.ts";
@@ -17,6 +18,8 @@ export interface ScanSources {
   readonly plan: ScanPlan;
   /** In the order of the plan's jobs; a job that failed has none. */
   readonly opened: readonly OpenedJob[];
+  /** Whether no shard that answered has spans outside the window. */
+  readonly hasAll: boolean;
   /** Shards that did not answer. */
   readonly shardFailures: readonly SourceFailure[];
   readonly jobFailures: readonly JobFailure[];
@@ -78,7 +81,14 @@ export async function openSources(
     if (result?.status === "fulfilled") opened.push({ job, sources: result.value });
     else jobFailures.push({ job, failure: failureOf(jobName(job), result?.reason) });
   }
-  return { io, plan, opened, shardFailures, jobFailures };
+  return { io, plan, hasAll: hasAll(answered, window), opened, shardFailures, jobFailures };
+}
+
+function hasAll(shards: readonly PlannedShard[], window: PlanWindow): boolean {
+  return shards.every(
+    ({ snapshot }) =>
+      snapshot.hasAllBlocks === true && snapshot.epochs.every((epoch) => overlapsRange(epoch, window)),
+  );
 }
 
 interface Opening {

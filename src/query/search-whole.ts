@@ -1,12 +1,9 @@
 // A search whose results are whole traces, those too that go on where the query does not look.
-import type { SearchQuery } from "../traceql/ast.ts";
+import type { FieldExpression, SearchQuery } from "../traceql/ast.ts";
 import { search, type SearchOptions } from "../traceql/engine/search.ts";
 import type { SearchCursor, SearchResult, TraceResult } from "../traceql/results.ts";
 import type { SpanSource } from "../traceql/storage.ts";
 import type { BeyondWindow } from "./whole-traces.ts";
-
-/** Traces looked at, of those that might be among the results if they were whole. */
-export const CANDIDATES_MAX = 200;
 
 /** In the order of results. */
 function compareKeys(a: SearchCursor, b: SearchCursor): number {
@@ -24,6 +21,7 @@ interface Entry {
 interface Found {
   /** What the window alone shows. */
   readonly page: SearchResult;
+  /** Traces that are not on the page and match when they are whole, as the window shows them. */
   readonly candidates: readonly TraceResult[];
   /** Ids of the traces that were read whole. */
   readonly whole: ReadonlySet<string>;
@@ -57,26 +55,49 @@ function combined({ page, candidates, whole, matching }: Found, limit: number): 
   };
 }
 
+// No part of such a query comes from a text that a position could point into.
+const at = 0;
+
+/** A search for these traces. */
+function byIds(ids: readonly string[]): SearchQuery {
+  const operands = ids.map((value): FieldExpression => ({
+    kind: "comparison",
+    op: "=",
+    left: { kind: "intrinsic", name: "trace:id", parent: false, at },
+    right: { kind: "literal", type: "string", value, at },
+    at,
+  }));
+  const [first] = operands;
+  const condition: FieldExpression =
+    operands.length === 1 && first !== undefined ? first : { kind: "logical", op: "||", operands, at };
+  return {
+    kind: "search",
+    pipeline: { kind: "pipeline", stages: [{ kind: "filter", condition, at }], at },
+    hints: [],
+    at,
+  };
+}
+
 /**
- * As `search`, but results that have spans beyond the window are evaluated with all of them, and so are the newest of those
- * that `candidates` finds: they may match then.
+ * As `search`, but results that have spans beyond the window are evaluated with all of them, and so are candidates: they
+ * may match then.
+ * @param candidates ids of traces
  * @throws as `search` does
  */
 export async function searchWhole(
   sources: readonly SpanSource[],
-  queries: { readonly query: SearchQuery; readonly candidates: SearchQuery | undefined },
+  { query, candidates }: { readonly query: SearchQuery; readonly candidates: readonly string[] },
   options: SearchOptions,
   beyond: BeyondWindow,
 ): Promise<SearchResult> {
-  const { query } = queries;
   const page = await search(sources, query, options);
-  const few = { ...options, limit: CANDIDATES_MAX, spansPerSpanset: 1 };
-  const candidates =
-    queries.candidates === undefined ? [] : (await search(sources, queries.candidates, few)).traces;
-  const ids = new Set([...page.traces, ...candidates].map(({ traceId }) => traceId));
-  const whole = await beyond.find([...ids]);
+  const shown = new Set(page.traces.map(({ traceId }) => traceId));
+  const whole = await beyond.find([...new Set([...shown, ...candidates])]);
   if (whole.ids.size === 0) return page;
   const { cursor: _, ...ofAll } = options;
   const { traces: matching } = await search(whole.sources, query, { ...ofAll, limit: whole.ids.size });
-  return combined({ page, candidates, whole: whole.ids, matching }, options.limit);
+  const turnedUp = matching.flatMap(({ traceId }) => (shown.has(traceId) ? [] : [traceId]));
+  const few = { ...options, limit: turnedUp.length, spansPerSpanset: 1 };
+  const parts = turnedUp.length === 0 ? [] : (await search(sources, byIds(turnedUp), few)).traces;
+  return combined({ page, candidates: parts, whole: whole.ids, matching }, options.limit);
 }

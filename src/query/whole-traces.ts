@@ -25,11 +25,17 @@ export class BeyondWindow {
   readonly #io: QueryIo;
   readonly #window: PlanWindow;
   readonly #failures: SourceFailure[] = [];
+  /** Whether it is known that there is nothing. */
+  readonly isEmpty: boolean;
 
-  constructor(deps: ScanDeps, io: QueryIo, window: PlanWindow) {
+  constructor(
+    deps: ScanDeps,
+    { io, window, isEmpty }: { readonly io: QueryIo; readonly window: PlanWindow; readonly isEmpty: boolean },
+  ) {
     this.#deps = deps;
     this.#io = io;
     this.#window = window;
+    this.isEmpty = isEmpty;
   }
 
   /** What could not be found out, or lay beyond a limit: these traces are as if cut at the window's margins. */
@@ -68,7 +74,7 @@ export class BeyondWindow {
   }
 
   async #ask(ids: readonly string[]): Promise<string[]> {
-    if (ids.length === 0) return [];
+    if (ids.length === 0 || this.isEmpty) return [];
     const traceIds = concatBytes(ids.map((id) => parseTraceId(id)));
     const found = new Set<number>();
     const { shards } = this.#deps;

@@ -170,7 +170,9 @@ export class Shard {
   }
 
   snapshot(range: TimeRange): ShardSnapshot {
-    return this.#destruction.hasBegun ? NO_SPANS : takeSnapshot(this.#epochs, this.#ports.storage, range);
+    if (this.#destruction.hasBegun) return NO_SPANS;
+    const { storage } = this.#ports;
+    return takeSnapshot({ epochs: this.#epochs, storage, blockCount: this.#catalogue.count }, range);
   }
 
   readSegments(epoch: number, fromRow: number): SegmentsReply {

@@ -6,11 +6,19 @@ import type { Epochs } from "./epochs.ts";
 import type { ShardStorage } from "./storage.ts";
 
 /** A shard that is being deleted. */
-export const NO_SPANS: ShardSnapshot = { epochs: [], blocks: [] };
+export const NO_SPANS: ShardSnapshot = { epochs: [], blocks: [], hasAllBlocks: true };
 
 /** See TraceShardRpc. Nothing is awaited, so it is of one moment. */
-export function takeSnapshot(epochs: Epochs, storage: ShardStorage, range: TimeRange): ShardSnapshot {
-  return { epochs: epochs.live(), blocks: storage.blocksBetween(range) };
+export function takeSnapshot(
+  {
+    epochs,
+    storage,
+    blockCount,
+  }: { readonly epochs: Epochs; readonly storage: ShardStorage; readonly blockCount: number },
+  range: TimeRange,
+): ShardSnapshot {
+  const blocks = storage.blocksBetween(range);
+  return { epochs: epochs.live(), blocks, hasAllBlocks: blocks.length === blockCount };
 }
 
 /** See TraceShardRpc. The stream keeps the epoch's table until it ends or is cancelled. */

@@ -65,6 +65,8 @@ export interface ShardSnapshot {
   readonly epochs: readonly LiveEpoch[];
   /** By id. */
   readonly blocks: readonly CatalogueBlock[];
+  /** Whether the shard has no other blocks. Objects of before this field say nothing. */
+  readonly hasAllBlocks?: boolean;
 }
 
 /** `gone`: the epoch has become a block, or it never was; a new snapshot says where its spans are. */

@@ -2,6 +2,7 @@
 import { evictDurableObject, reset, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test } from "vitest";
+import { parseTraceId } from "../../src/model/ids.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import type { ScanDeps } from "../../src/query/query-scan.ts";
 import { runMetrics } from "../../src/query/run-metrics.ts";
@@ -14,6 +15,7 @@ import { instantInterval } from "../../src/traceql/engine/metrics/intervals.ts";
 import { search } from "../../src/traceql/engine/search.ts";
 import { parseField, parseQuery } from "../../src/traceql/parse.ts";
 import type { SearchResult } from "../../src/traceql/results.ts";
+import { concatBytes } from "../../src/util/bytes.ts";
 import { frameOf } from "../support/frames.ts";
 import { makeGenerator } from "../support/generator.ts";
 import { oneSource } from "../support/scan-world.ts";
@@ -173,6 +175,19 @@ describe("search in workerd", () => {
     expect(run.failures).toMatchObject([{ source: lost, kind: "not_found" }]);
     expect(run.total).toBeGreaterThan(0);
     expect(await shard().stats()).toMatchObject({ failedReads: 1 });
+  });
+
+  test("the shard tells of which traces there is more outside a range", async () => {
+    const sender = new Sender(9);
+    await sender.send(600);
+    await sender.flush();
+    const { traces } = await new Isolate().search("{}");
+    const ids = traces.slice(0, 2).map(({ traceId }) => parseTraceId(traceId));
+    const later = { startSeconds: Number(WINDOW.endNs / 1_000_000_000n) };
+    expect(await shard().findBeyond(concatBytes([...ids, new Uint8Array(16)]), later)).toEqual([0, 1]);
+    expect((await shard().snapshot(later)).hasAllBlocks).toBe(false);
+    expect(await shard().findBeyond(concatBytes(ids), {})).toEqual([]);
+    expect((await shard().snapshot({})).hasAllBlocks).toBe(true);
   });
 
   test("an epoch that is not there: gone; one that is read is kept until its stream ends", async () => {

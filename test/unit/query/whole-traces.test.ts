@@ -178,6 +178,18 @@ describe("traces beyond the window", () => {
     expect(new Set(world.gets.slice(before)).size).toBe(1);
   });
 
+  test("the shard is not even asked when the window shows all that it has", async () => {
+    const world = await worldOf([WHOLE, [], WHOLE]);
+    let asked = 0;
+    world.beforeBeyond = () => void asked++;
+    expect(shown(await search(world, '{ name = "root" } > { }'))).toHaveLength(1);
+    expect(asked).toBe(0);
+    const other = await worldOf([WHOLE, LATE]);
+    other.beforeBeyond = () => void asked++;
+    await search(other, '{ name = "root" } > { }');
+    expect(asked).toBe(1);
+  });
+
   test("pages neither repeat nor skip, and what turns up is in its place", async () => {
     const many = Array.from({ length: 6 }, (_, i) => {
       const traceId = `c${i}`;

@@ -3,8 +3,9 @@ import { buildFilterRows } from "../../../src/block/filter-rows.ts";
 import { startRebuild, stepRebuild } from "../../../src/compaction/rebuild.ts";
 import { parseTraceId } from "../../../src/model/ids.ts";
 import { NO_CHANGE } from "../../../src/shard/storage.ts";
-import type { BlockTail, CatalogueBlock } from "../../../src/store/catalogue.ts";
+import type { BlockTail, CatalogueBlock, TimeRange } from "../../../src/store/catalogue.ts";
 import type { MergeJob, ShardJob } from "../../../src/store/rpc.ts";
+import { concatBytes } from "../../../src/util/bytes.ts";
 import { makeRandom } from "../../support/random.ts";
 import { DAY_MS, HOUR_MS, ShardWorld, START_MS } from "../../support/shard-world.ts";
 
@@ -350,6 +351,26 @@ describe("filter groups", () => {
     expect(count(minStartSeconds, maxEndSeconds)).toBeGreaterThan(0);
     expect(count(maxEndSeconds + DAY_MS)).toBe(0);
     expect(count(undefined, minStartSeconds - DAY_MS)).toBe(0);
+  });
+
+  test("beyond a range: what it has besides is told of the traces asked for, in groups, young and live", async () => {
+    const { world } = await indexed(34);
+    const old = [...world.traceIds].slice(0, 3);
+    const of = (ids: readonly string[], range: TimeRange): number[] =>
+      world.shard.findBeyond(concatBytes(ids.map((each) => parseTraceId(each))), range);
+    const beforeAll = { endSeconds: 1 };
+    expect(of(["f".repeat(32), ...old, "e".repeat(32)], beforeAll)).toEqual([1, 2, 3]);
+    expect(of(old, {})).toEqual([]);
+    expect(of([], beforeAll)).toEqual([]);
+    await world.append(50);
+    const live = world.traceIds.at(-1) ?? "";
+    for (let stored = 0; stored < 2; stored++) {
+      expect(of([live, old[0] ?? ""], beforeAll)).toEqual([0, 1]);
+      expect(of([live], { startSeconds: 1 })).toEqual([]);
+      await world.flush();
+    }
+    world.restart();
+    expect(of([live, old[0] ?? ""], beforeAll)).toEqual([0, 1]);
   });
 });
 
