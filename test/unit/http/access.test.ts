@@ -77,6 +77,9 @@ const ALL_ROUTES: readonly [string, string][] = [
   ["GET", "/nothing"],
   ["GET", "/api/admin"],
   ["GET", "//api/search"],
+  ["POST", "//v1//traces"],
+  ["DELETE", "//api/admin/tenants/acme"],
+  ["DELETE", "/api///admin/tenants/acme"],
   ["GET", "/ready/"],
   ["GET", "/READY"],
 ];
@@ -164,6 +167,21 @@ describe("closed", () => {
     const refused = await app.request("/v1/traces", { method: "POST", headers: { origin } });
     expect([refused.status, refused.headers.get("access-control-allow-origin")]).toEqual([401, "*"]);
   });
+});
+
+test("slashes more do not lead around a scope", async () => {
+  const { app, world, reached } = setUp();
+  const { text } = await world.token("acme", { scopes: ["read"] });
+  const headers = { authorization: `Bearer ${text}` };
+  for (const [method, path] of [
+    ["DELETE", "//api/admin/tenants/acme"],
+    ["DELETE", "/api//admin/tenants/acme"],
+    ["POST", "/v1//traces"],
+  ] as const) {
+    expect([path, (await app.request(path, { method, headers })).status]).toEqual([path, 403]);
+  }
+  expect(reached).toEqual([]);
+  expect((await app.request("//api//search", { headers })).status).toBe(200);
 });
 
 describe("how it says no", () => {

@@ -261,7 +261,7 @@ describe("traces beyond the window", () => {
     };
     const unasked = await search(world, "{}");
     expect(shown(unasked).map(([, spans]) => spans)).toEqual(["a1 a2", "f1", "e2"]);
-    expect(unasked.failures).toMatchObject([{ source: "shard 0 beyond the range" }]);
+    expect(unasked.failures).toMatchObject([{ source: "shard t/0 beyond the range" }]);
     expect(unasked.completedJobs).toBe(unasked.totalJobs - 1);
     world.beforeBeyond = () => undefined;
     const [first] = world.gets;
