@@ -6,6 +6,7 @@ import { mix32 } from "../util/hash.ts";
 import { TRACE_ID_BYTES } from "../model/ids.ts";
 import { wordAt } from "./byte-buffer.ts";
 import { checkPartKind, encodePart, PART, PART_HEADER_BYTES } from "./part.ts";
+import { COST_US, runSteps } from "./stretches.ts";
 
 /** Bits, log2 of a segment's length, 2 bytes of zero, seed, number of keys, number of fingerprints. */
 const HEADER_BYTES = 16;
@@ -14,6 +15,10 @@ const BODY_AT = PART_HEADER_BYTES + HEADER_BYTES;
 const SEGMENT_LOG_MAX = 18;
 // A try fails for about one set in a hundred; that this many fail does not happen to distinct ids.
 const TRIES_MAX = 64;
+/** Keys of one step of building. */
+const STEP_KEYS = 2048;
+/** A key is filled in, peeled off and assigned: each step does a third of the work for its keys. */
+const STEP_US = (STEP_KEYS * COST_US.key) / 3;
 
 /** Shape of a filter and a key's place in it. Reused from key to key. */
 class Places {
@@ -101,11 +106,24 @@ interface Peeled {
 }
 
 /** Takes off keys that are alone in a slot until none is left; false when the keys knot up. */
-function peel(slots: Slots, places: Places, keyCount: number, peeled: Peeled): boolean {
+function* peel(slots: Slots, places: Places, keyCount: number, peeled: Peeled): Generator<number, boolean> {
   const alone: number[] = [];
   for (let slot = 0; slot < places.slotCount; slot++) if (slots.counts[slot] === 1) alone.push(slot);
   peeled.count = 0;
-  for (let slot = alone.pop(); slot !== undefined; slot = alone.pop()) {
+  for (let from = -1; from < peeled.count && alone.length > 0;) {
+    yield STEP_US;
+    from = peeled.count;
+    peelSome(slots, places, alone, peeled);
+  }
+  return peeled.count === keyCount;
+}
+
+/** Peels off STEP_KEYS keys, or all that can be. */
+function peelSome(slots: Slots, places: Places, alone: number[], peeled: Peeled): void {
+  const end = peeled.count + STEP_KEYS;
+  while (peeled.count < end) {
+    const slot = alone.pop();
+    if (slot === undefined) return;
     if (slots.counts[slot] !== 1) continue;
     const low = slots.low[slot] ?? 0;
     const high = slots.high[slot] ?? 0;
@@ -120,7 +138,6 @@ function peel(slots: Slots, places: Places, keyCount: number, peeled: Peeled): b
       if (slots.counts[other] === 1) alone.push(other);
     }
   }
-  return peeled.count === keyCount;
 }
 
 /** Fingerprint bits. */
@@ -145,10 +162,27 @@ function seedOf(seed: number, index: number): number {
   return (seed + Math.imul(index, 0x9e3779b1)) >>> 0;
 }
 
-function fill(keys: FilterKeys, places: Places, slots: Slots, seed: number): number {
+/** @returns the number of distinct keys */
+function* fill(keys: FilterKeys, places: Places, slots: Slots, seed: number): Generator<number, number> {
+  const count = keys.ids.length / TRACE_ID_BYTES;
+  let keyCount = 0;
+  for (let from = 0; from < count; from += STEP_KEYS) {
+    yield STEP_US;
+    keyCount += fillSome(keys, { from, to: Math.min(count, from + STEP_KEYS), seed }, places, slots);
+  }
+  return keyCount;
+}
+
+interface KeyRange {
+  readonly from: number;
+  readonly to: number;
+  readonly seed: number;
+}
+
+function fillSome(keys: FilterKeys, { from, to, seed }: KeyRange, places: Places, slots: Slots): number {
   const { ids, indexes } = keys;
   let keyCount = 0;
-  for (let key = 0; key < ids.length / TRACE_ID_BYTES; key++) {
+  for (let key = from; key < to; key++) {
     if (isRepeated(keys, key)) continue;
     places.hash(ids, key * TRACE_ID_BYTES, indexes === undefined ? seed : seedOf(seed, indexes[key] ?? 0));
     const { low, high } = places;
@@ -167,8 +201,20 @@ function emptyFingerprints(count: number, bits: FilterBits): Fingerprints {
 }
 
 /** From the last key peeled to the first: its own slot is not used by those that come later. */
-function assign(peeled: Peeled, places: Places, fingerprints: Fingerprints): void {
-  for (let i = peeled.count - 1; i >= 0; i--) {
+function* assign(peeled: Peeled, places: Places, fingerprints: Fingerprints): Generator<number, void> {
+  for (let end = peeled.count; end > 0; end -= STEP_KEYS) {
+    yield STEP_US;
+    assignSome(peeled, { from: Math.max(0, end - STEP_KEYS), end }, places, fingerprints);
+  }
+}
+
+function assignSome(
+  peeled: Peeled,
+  { from, end }: { readonly from: number; readonly end: number },
+  places: Places,
+  fingerprints: Fingerprints,
+): void {
+  for (let i = end - 1; i >= from; i--) {
     places.place(peeled.low[i] ?? 0, peeled.high[i] ?? 0);
     const { first, second, third, fingerprint } = places;
     const own = places.at(peeled.which[i] ?? 0);
@@ -182,6 +228,11 @@ function assign(peeled: Peeled, places: Places, fingerprints: Fingerprints): voi
  * Builds the filter part over keys of which equal ones are side by side. The same keys give the same bytes.
  */
 export function buildFilter(keys: FilterKeys, bits: FilterBits): Uint8Array {
+  return runSteps(filterSteps(keys, bits));
+}
+
+/** `buildFilter` in steps that yield their cost in us, before they are done. */
+export function* filterSteps(keys: FilterKeys, bits: FilterBits): Generator<number, Uint8Array> {
   const { ids } = keys;
   assert(ids.length % TRACE_ID_BYTES === 0, "whole trace ids");
   const idCount = ids.length / TRACE_ID_BYTES;
@@ -195,10 +246,10 @@ export function buildFilter(keys: FilterKeys, bits: FilterBits): Uint8Array {
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const seed = mix32(tries + 1);
     const slots = new Slots(places.slotCount);
-    const keyCount = fill(keys, places, slots, seed);
-    if (!peel(slots, places, keyCount, peeled)) continue;
+    const keyCount = yield* fill(keys, places, slots, seed);
+    if (!(yield* peel(slots, places, keyCount, peeled))) continue;
     const fingerprints = emptyFingerprints(places.slotCount, bits);
-    assign(peeled, places, fingerprints);
+    yield* assign(peeled, places, fingerprints);
     const body = new Uint8Array(HEADER_BYTES + fingerprints.byteLength);
     const view = new DataView(body.buffer);
     body.set([bits, places.segmentLog]);

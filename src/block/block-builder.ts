@@ -1,7 +1,7 @@
 // Takes spans in row order and makes a file: of each row group otlp_span leaves at once, the other columns as compressed
 // pages at the end. Memory does not grow with the raw bytes.
 import { TRACE_ID_BYTES } from "../model/ids.ts";
-import { buildFilter, type FilterBits } from "./binary-fuse.ts";
+import { type FilterBits, filterSteps } from "./binary-fuse.ts";
 import { ByteBuffer } from "./byte-buffer.ts";
 import type { ColumnPlan } from "./column-plan.ts";
 import { FileWriter } from "./file-writer.ts";
@@ -11,10 +11,8 @@ import type { KeyTable } from "./key-table.ts";
 import type { WrittenBlock } from "./meta.ts";
 import type { RowFacts } from "./row-facts.ts";
 import { SpanColumns } from "./span-columns.ts";
+import { COST_US } from "./stretches.ts";
 import { TimeBounds, toBigInt } from "./words.ts";
-
-/** Columns written between two pauses. */
-const COLUMNS_PER_PAUSE = 4;
 
 export interface BuilderOptions extends GroupContext {
   readonly filterBits: FilterBits;
@@ -72,17 +70,17 @@ export class BlockBuilder {
     this.#traceIds.append(id, 0, TRACE_ID_BYTES);
   }
 
-  /** Whether the span of `byteLength` must wait for `cutPage`. */
-  isPageFull(byteLength: number): boolean {
-    return this.#rows.isPageFull(byteLength);
+  /** Whether the span of `byteLength` must wait for `makeRoom`. */
+  isFull(byteLength: number): boolean {
+    return this.#rows.isFull(byteLength);
   }
 
-  /** Compresses the columns' pages. */
-  cutPage(): Promise<void> {
-    return this.#rows.cutPage();
+  /** Ends the pages that the span does not fit. */
+  makeRoom(byteLength: number): Promise<void> {
+    return this.#rows.makeRoom(byteLength);
   }
 
-  /** Adds the next span of the current trace; the page is not full. */
+  /** Adds the next span of the current trace; there is room. */
   addSpan(facts: RowFacts): void {
     this.#columns.add(this.#rows.add(facts), facts);
     this.#sent.add(facts.startTime);
@@ -94,18 +92,26 @@ export class BlockBuilder {
     await this.#writeGroup();
     this.#columns = new SpanColumns(this.#plan, this.#keys, this.#options.zstdLevel);
     this.#rows = new GroupRows(this.#file, this.#columns, this.#columns.all, this.#options);
-    for (const head of this.#resources) this.#rows.addResource(head);
-    for (const head of this.#scopes) this.#rows.addScope(head);
+    const { stretches } = this.#options;
+    for (const head of this.#resources) {
+      await stretches.before(COST_US.span);
+      this.#rows.addResource(head);
+    }
+    for (const head of this.#scopes) {
+      await stretches.before(COST_US.span);
+      this.#rows.addScope(head);
+    }
   }
 
   /** Ends the file. The builder is of no more use. */
   async finish(): Promise<WrittenBlock> {
-    const { pause, filterBits, arrivedMs, replaces, isColumnsOnly } = this.#options;
+    const { stretches, filterBits, arrivedMs, replaces, isColumnsOnly } = this.#options;
     if (this.#rows.rowCount > 0) await this.#writeGroup();
-    await pause();
+    await stretches.rest();
     const ids = this.#traceIds.view();
-    const filter = isColumnsOnly === true ? new Uint8Array(0) : buildFilter({ ids }, filterBits);
-    await pause();
+    const filter =
+      isColumnsOnly === true ? new Uint8Array(0) : await stretches.run(filterSteps({ ids }, filterBits));
+    await stretches.rest();
     return this.#file.close(
       {
         rawBytes: this.#rawBytes,
@@ -122,9 +128,10 @@ export class BlockBuilder {
   async #writeGroup(): Promise<void> {
     const facts = await this.#rows.finish();
     this.#rawBytes += this.#rows.rawBytes;
-    for (const [number, column] of this.#columns.all.entries()) {
-      if (number % COLUMNS_PER_PAUSE === 0) await this.#options.pause();
-      column.finish();
+    const { stretches } = this.#options;
+    for (const column of this.#columns.all) {
+      await stretches.before(0);
+      stretches.did(column.finish() * COST_US.compressPerByte);
       this.#file.addColumn(column);
     }
     this.#file.endGroup(facts);

@@ -5,7 +5,9 @@ import { BlockBuilder } from "./block-builder.ts";
 import { planColumns } from "./column-plan.ts";
 import type { WrittenBlock } from "./meta.ts";
 import { OTLP_PAGE_BYTES } from "./otlp-pages.ts";
-import { SpanIndex, WORDS } from "./span-index.ts";
+import { SpanIndex } from "./span-index.ts";
+import { WORDS } from "./span-scanner.ts";
+import { COST_US, Stretches } from "./stretches.ts";
 import { TraceFeeder } from "./trace-feeder.ts";
 
 export interface WriteOptions {
@@ -15,7 +17,7 @@ export interface WriteOptions {
   readonly filterBits?: 8 | 16;
   /** When the spans were flushed, in ms since the epoch. */
   readonly arrivedMs: number;
-  /** Awaited every few thousand spans, so that a single-threaded caller can serve others meanwhile. */
+  /** Awaited every few milliseconds, so that a single-threaded caller can serve others meanwhile. */
   readonly pause?: () => Promise<void>;
 }
 
@@ -32,6 +34,7 @@ export async function writeColumns(
   const index = new SpanIndex();
   for (const bytes of source) index.add(bytes);
   const chunks: Uint8Array[] = [];
+  const stretches = new Stretches(pause);
   const plan = planColumns(index.keys, index.count);
   const builder = new BlockBuilder((bytes) => void chunks.push(bytes), plan, index.keys, {
     zstdLevel: 0,
@@ -40,15 +43,12 @@ export async function writeColumns(
     filterBits: 16,
     arrivedMs: 0,
     replaces: [],
-    pause,
+    stretches,
   });
-  await new Feeder(index, builder, pause).run();
+  await new Feeder(index, builder, stretches).run();
   await builder.finish();
   return concatBytes(chunks);
 }
-
-/** Spans between two pauses: some 10 ms of work. */
-const SPANS_PER_PAUSE = 2000;
 
 /**
  * Writes all spans of `source` as one block. The same spans in any order give the same rows; of exact duplicates (same
@@ -64,14 +64,12 @@ export async function writeBlock(
   sink: (bytes: Uint8Array) => void,
   options: WriteOptions,
 ): Promise<WrittenBlock> {
-  const pause = options.pause ?? noPause;
+  const stretches = new Stretches(options.pause ?? noPause);
   const index = new SpanIndex();
-  let pausedAt = 0;
   for await (const bytes of source) {
+    const before = index.count;
     index.add(bytes);
-    if (index.count - pausedAt < SPANS_PER_PAUSE) continue;
-    pausedAt = index.count;
-    await pause();
+    await stretches.before((index.count - before) * COST_US.span);
   }
   const plan = planColumns(index.keys, index.count);
   const builder = new BlockBuilder(sink, plan, index.keys, {
@@ -80,9 +78,9 @@ export async function writeBlock(
     filterBits: options.filterBits ?? 16,
     arrivedMs: options.arrivedMs,
     replaces: [],
-    pause,
+    stretches,
   });
-  await new Feeder(index, builder, pause).run();
+  await new Feeder(index, builder, stretches).run();
   return builder.finish();
 }
 
@@ -93,14 +91,11 @@ async function noPause(): Promise<void> {
 /** Puts the spans of an index in order, trace by trace, into a builder. */
 class Feeder {
   readonly #index: SpanIndex;
-  readonly #pause: () => Promise<void>;
   readonly #traces: TraceFeeder;
-  #sincePause = 0;
 
-  constructor(index: SpanIndex, builder: BlockBuilder, pause: () => Promise<void>) {
+  constructor(index: SpanIndex, builder: BlockBuilder, stretches: Stretches) {
     this.#index = index;
-    this.#traces = new TraceFeeder(index, builder);
-    this.#pause = pause;
+    this.#traces = new TraceFeeder(index, builder, stretches);
   }
 
   async run(): Promise<void> {
@@ -109,10 +104,6 @@ class Feeder {
     for (const trace of this.#sortedTraces()) {
       const members = spans.subarray(starts[trace] ?? 0, starts[trace + 1] ?? 0);
       await this.#traces.add(index.traceIds.value(trace), members);
-      this.#sincePause += members.length;
-      if (this.#sincePause < SPANS_PER_PAUSE) continue;
-      this.#sincePause = 0;
-      await this.#pause();
     }
   }
 

@@ -13,6 +13,13 @@ const NEW_SHARE_MAX = 0.7;
 // Below this many values the share says little.
 const NEW_MIN = 256;
 
+/**
+ * zstd level of codes and numbers at most: level 6 takes three times as long for 1 % of them, where it takes 5 % off texts.
+ */
+const NUMBERS_LEVEL_MAX = 3;
+/** Large dictionaries are mostly ids, for which the same holds; and a page is compressed in one piece. */
+const LARGE_DICTIONARY_BYTES = 512 * 1024;
+
 const NO_BYTES = new Uint8Array(0);
 
 /** What the columns of one block share. */
@@ -65,35 +72,37 @@ export abstract class Column {
     return true;
   }
 
-  /** Ends the page after `rowCount` rows. */
-  cut(rowCount: number): void {
+  /** Ends the page after `rowCount` rows. @returns its bytes before compression */
+  cut(rowCount: number): number {
     const { schema, count } = this;
     const { scratch, zstdLevel } = this.context;
     assert(schema.optional || count === rowCount, `${schema.name}: a value for each row`);
     scratch.clear();
     if (schema.optional) appendLevels(scratch, { bits: this.#present, rowCount, valueCount: count });
     const encoding = this.appendValues(scratch);
-    this.pages.push(
-      encodePage({
-        kind: "data",
-        raw: scratch.view(),
-        valueCount: rowCount,
-        encoding,
-        compression: schema.compression,
-        zstdLevel,
-      }),
-    );
+    const isText = encoding === ENCODING.plain && schema.physical === "bytes";
+    const page = encodePage({
+      kind: "data",
+      raw: scratch.view(),
+      valueCount: rowCount,
+      encoding,
+      compression: schema.compression,
+      zstdLevel: isText ? zstdLevel : Math.min(zstdLevel, NUMBERS_LEVEL_MAX),
+    });
+    this.pages.push(page);
     this.encodings.add(encoding).add(ENCODING.rle);
     this.rowCount += rowCount;
     this.nullCount += rowCount - count;
     this.count = 0;
     this.#lastRow = -1;
     this.#present.fill(0);
+    return page.rawLength;
   }
 
-  /** Called once after the last page. */
-  finish(): void {
+  /** Called once after the last page. @returns bytes that it compressed */
+  finish(): number {
     // Only dictionary columns have more to write.
+    return 0;
   }
 
   /** Appends the values of the page and returns their encoding; the next page starts empty. */
@@ -142,9 +151,9 @@ export abstract class DictionaryColumn<D extends Dictionary> extends Column {
     return ENCODING.plain;
   }
 
-  override finish(): void {
+  override finish(): number {
     const { size } = this.dictionary;
-    if (size === 0) return;
+    if (size === 0) return 0;
     const { scratch, zstdLevel } = this.context;
     scratch.clear();
     for (let code = 0; code < size; code++) this.dictionary.writePlain(code, scratch);
@@ -154,9 +163,10 @@ export abstract class DictionaryColumn<D extends Dictionary> extends Column {
       valueCount: size,
       encoding: ENCODING.plain,
       compression: this.schema.compression,
-      zstdLevel,
+      zstdLevel: scratch.length > LARGE_DICTIONARY_BYTES ? Math.min(zstdLevel, NUMBERS_LEVEL_MAX) : zstdLevel,
     });
     this.encodings.add(ENCODING.plain);
+    return this.dictionaryPage.rawLength;
   }
 }
 
@@ -195,12 +205,24 @@ export class OrdinalColumn extends DictionaryColumn<ByteDictionary> {
 
 /** Numbers of 32 or 64 bits with few distinct values. */
 export class WordColumn extends DictionaryColumn<WordDictionary> {
+  /** Code of the value added last, and the value. */
+  #last = 0;
+  #lastLow = 0;
+  #lastHigh = 0;
+
   constructor(schema: ColumnSchema, context: ColumnContext) {
     super(schema, context, new WordDictionary(schema.physical === "int32" ? 32 : 64), true);
   }
 
   add(row: number, low: number, high: number): void {
-    if (this.mark(row)) this.push(this.dictionary.intern(low, high));
+    if (!this.mark(row)) return;
+    // As for texts: half of the values are that of the span before.
+    if (low !== this.#lastLow || high !== this.#lastHigh || this.#last >= this.dictionary.size) {
+      this.#last = this.dictionary.intern(low, high);
+      this.#lastLow = low;
+      this.#lastHigh = high;
+    }
+    this.push(this.#last);
   }
 }
 
@@ -235,8 +257,9 @@ export class TimeColumn extends FixedColumn {
     this.#range.add(this.#value);
   }
 
-  override finish(): void {
+  override finish(): number {
     this.bounds = this.#range.encoded();
+    return 0;
   }
 }
 

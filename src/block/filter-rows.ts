@@ -3,13 +3,16 @@
 import { TRACE_ID_BYTES } from "../model/ids.ts";
 import { traceHash } from "../util/hash.ts";
 import { assert } from "../util/assert.ts";
-import { buildFilter, filterMayHold } from "./binary-fuse.ts";
+import { filterMayHold, filterSteps } from "./binary-fuse.ts";
+import { COST_US, runSteps } from "./stretches.ts";
 
 /** Rows of a group of blocks. */
 export const FILTER_BUCKETS = 1024;
 const BUCKET_BITS = 10;
 /** A block's index in its group has one byte. */
 const INDEX_MAX = 255;
+/** Finding a trace's bucket, for each of two passes. */
+const SORTING_US = COST_US.key / 8;
 
 /** The trace ids of one block of a group. */
 export interface FilterBlock {
@@ -36,8 +39,17 @@ export function filterBucket(traceId: Uint8Array): number {
  * @param bits of a fingerprint: false positives 2^-16 or 2^-32 for each block asked about
  */
 export function buildFilterRows(blocks: readonly FilterBlock[], bits: 16 | 32): Uint8Array[] {
+  return runSteps(filterRowSteps(blocks, bits));
+}
+
+/** `buildFilterRows` in steps that yield their cost in us, before they are done. */
+export function* filterRowSteps(
+  blocks: readonly FilterBlock[],
+  bits: 16 | 32,
+): Generator<number, Uint8Array[]> {
   const ends = new Uint32Array(FILTER_BUCKETS);
   for (const { index, traceIds } of blocks) {
+    yield sortingUs(traceIds);
     assert(index >= 0 && index <= INDEX_MAX, "an index has one byte");
     for (let at = 0; at < traceIds.length; at += TRACE_ID_BYTES) {
       const bucket = bucketAt(traceIds, at);
@@ -51,29 +63,34 @@ export function buildFilterRows(blocks: readonly FilterBlock[], bits: 16 | 32): 
   }
   const starts = new Uint32Array(FILTER_BUCKETS);
   starts.set(ends.subarray(0, -1), 1);
-  const { ids, indexes } = byBucket(blocks, starts, count);
-  return Array.from(ends, (end, bucket) => {
+  const { ids, indexes } = yield* byBucket(blocks, starts, count);
+  const rows: Uint8Array[] = [];
+  for (const [bucket, end] of ends.entries()) {
     const start = starts[bucket] ?? 0;
-    return buildFilter(
-      {
-        ids: ids.subarray(start * TRACE_ID_BYTES, end * TRACE_ID_BYTES),
-        indexes: indexes.subarray(start, end),
-      },
-      bits,
-    );
-  });
+    const keys = {
+      ids: ids.subarray(start * TRACE_ID_BYTES, end * TRACE_ID_BYTES),
+      indexes: indexes.subarray(start, end),
+    };
+    rows.push(yield* filterSteps(keys, bits));
+  }
+  return rows;
+}
+
+function sortingUs(traceIds: Uint8Array): number {
+  return (traceIds.length / TRACE_ID_BYTES) * SORTING_US;
 }
 
 /** All pairs, those of a bucket together; `starts` says where. */
-function byBucket(
+function* byBucket(
   blocks: readonly FilterBlock[],
   starts: Uint32Array,
   count: number,
-): { ids: Uint8Array; indexes: Uint8Array } {
+): Generator<number, { ids: Uint8Array; indexes: Uint8Array }> {
   const next = starts.slice();
   const ids = new Uint8Array(count * TRACE_ID_BYTES);
   const indexes = new Uint8Array(count);
   for (const { index, traceIds } of blocks) {
+    yield sortingUs(traceIds);
     for (let at = 0; at < traceIds.length; at += TRACE_ID_BYTES) {
       const bucket = bucketAt(traceIds, at);
       const pair = next[bucket] ?? 0;

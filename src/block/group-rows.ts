@@ -10,13 +10,11 @@ import { COLUMN_PAGE_ROWS } from "./levels.ts";
 import { OtlpPages } from "./otlp-pages.ts";
 import type { OwnedSpan } from "./row-facts.ts";
 import type { SpanColumns } from "./span-columns.ts";
+import { COST_US, type Stretches } from "./stretches.ts";
 import { OWNER_TAG } from "./tags.ts";
 
 /** Bytes of spans in a column page: bounds what is held for one page of large attributes. */
 const COLUMN_PAGE_SPAN_BYTES = 16 * 1024 * 1024;
-/** Columns compressed between two pauses: some 1 ms. */
-const COLUMNS_PER_PAUSE = 4;
-
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
 export interface GroupContext {
@@ -26,7 +24,7 @@ export interface GroupContext {
   readonly otlpPageBytes: number;
   /** Without otlp_span. */
   readonly isColumnsOnly?: boolean;
-  readonly pause: () => Promise<void>;
+  readonly stretches: Stretches;
 }
 
 export class GroupRows {
@@ -34,7 +32,7 @@ export class GroupRows {
   readonly #filled: readonly Column[];
   readonly #otlp: OtlpPages | undefined;
   readonly #file: FileWriter;
-  readonly #pause: () => Promise<void>;
+  readonly #stretches: Stretches;
   readonly #serviceOfResource: number[] = [];
   readonly #pageRows: number[] = [];
   #firstTraceId = NO_BYTES;
@@ -51,7 +49,7 @@ export class GroupRows {
     this.#columns = columns;
     this.#filled = filled;
     this.#file = file;
-    this.#pause = context.pause;
+    this.#stretches = context.stretches;
     if (context.isColumnsOnly !== true) {
       this.#otlp = new OtlpPages((bytes) => file.write(bytes), file.position, context);
     }
@@ -79,26 +77,42 @@ export class GroupRows {
   async beginTrace(traceId: Uint8Array, spanCount: number, spanBytes: number): Promise<void> {
     assert(traceId.length === TRACE_ID_BYTES, "a trace id has 16 bytes");
     if (this.#rowsInPage > 0 && this.#rowsInPage + spanCount > COLUMN_PAGE_ROWS) await this.cutPage();
-    this.#otlp?.beginTrace(traceId, spanCount, spanBytes);
+    if (this.#otlp?.isFull(spanCount, spanBytes) === true) await this.#cutOtlp(this.#otlp);
+    this.#otlp?.beginTrace(traceId);
     this.#columns.fixed.traceId.append(traceId);
     if (this.#traceCount++ === 0) this.#firstTraceId = traceId;
     this.#lastTraceId = traceId;
   }
 
-  /** Whether the span of `byteLength` must wait for `cutPage`. */
-  isPageFull(byteLength: number): boolean {
+  /** Whether the span of `byteLength` must wait for `makeRoom`. */
+  isFull(byteLength: number): boolean {
+    return this.#isPageFull(byteLength) || this.#otlp?.isFull(1, byteLength) === true;
+  }
+
+  /** Ends the pages that are full for the span. */
+  async makeRoom(byteLength: number): Promise<void> {
+    if (this.#isPageFull(byteLength)) await this.cutPage();
+    if (this.#otlp?.isFull(1, byteLength) === true) await this.#cutOtlp(this.#otlp);
+  }
+
+  #isPageFull(byteLength: number): boolean {
     return (
       this.#rowsInPage >= COLUMN_PAGE_ROWS ||
       (this.#rowsInPage > 0 && this.#bytesInPage + byteLength > COLUMN_PAGE_SPAN_BYTES)
     );
   }
 
+  async #cutOtlp(otlp: OtlpPages): Promise<void> {
+    await this.#stretches.before(otlp.pageLength * COST_US.compressPerByte);
+    otlp.cut();
+  }
+
   /** Ends the columns' page, if it has rows. */
   async cutPage(): Promise<void> {
     if (this.#rowsInPage === 0) return;
-    for (const [number, column] of this.#filled.entries()) {
-      if (number % COLUMNS_PER_PAUSE === 0) await this.#pause();
-      column.cut(this.#rowsInPage);
+    for (const column of this.#filled) {
+      await this.#stretches.before(0);
+      this.#stretches.did(column.cut(this.#rowsInPage) * COST_US.compressPerByte);
     }
     this.#pageRows.push(this.#rowsInPage);
     this.#rowsInPage = 0;
@@ -126,7 +140,7 @@ export class GroupRows {
   async finish(): Promise<RowGroupFacts> {
     await this.cutPage();
     if (this.#otlp !== undefined) {
-      this.#otlp.cut();
+      await this.#cutOtlp(this.#otlp);
       this.#file.addOtlp(this.#otlp);
     }
     this.#columns.fixed.traceId.bounds = { min: this.#firstTraceId, max: this.#lastTraceId };

@@ -17,6 +17,7 @@ export interface AttributeRange {
 // The walk at ingest refuses deeper values; what is older than its limit prints as null from here on.
 const DEPTH_MAX = 100;
 
+const QUOTE = 0x22;
 const COLON = 0x3a;
 const COMMA = 0x2c;
 const OPEN_OBJECT = 0x7b;
@@ -47,6 +48,8 @@ function doubleText(value: number): string {
 /** Each method prints one JSON text into the writer, which the caller empties. */
 export class JsonValues {
   readonly #out: JsonWriter;
+  /** Read anew before it is looked at: a value that is a map uses it as well. */
+  readonly #attribute = new AttributeCursor();
 
   constructor(out: JsonWriter) {
     this.#out = out;
@@ -55,20 +58,25 @@ export class JsonValues {
   /** An object of the attributes; of a repeated key the first counts. Empty keys and values are kept. */
   attributes(attributes: readonly AttributeRange[], depth = 0): void {
     const out = this.#out;
+    const attribute = this.#attribute;
     const seen = new Set<string>();
+    let count = 0;
     out.byte(OPEN_OBJECT);
     for (const { bytes, start, end } of attributes) {
-      const attribute = new AttributeCursor();
       attribute.read(bytes, start, end);
-      const key = decodeUtf8(attribute.keyBytes.subarray(attribute.keyStart, attribute.keyEnd));
-      if (seen.has(key)) continue;
-      seen.add(key);
+      // Most lists have one attribute: its key need not be remembered.
+      if (attributes.length > 1) {
+        const key = decodeUtf8(attribute.keyBytes.subarray(attribute.keyStart, attribute.keyEnd));
+        if (seen.has(key)) continue;
+        seen.add(key);
+      }
+      count++;
       out.string(attribute.keyBytes, attribute.keyStart, attribute.keyEnd);
       out.byte(COLON);
       this.#value(attribute, depth);
       out.byte(COMMA);
     }
-    this.#close(CLOSE_OBJECT, seen.size);
+    this.#close(CLOSE_OBJECT, count);
   }
 
   /** `count` members were written, each with a comma behind it. */
@@ -208,7 +216,12 @@ export class JsonValues {
   }
 
   #hex(key: Uint8Array, id: Uint8Array | undefined): void {
-    this.#text(key, ascii(id === undefined ? "" : toHex(id)));
+    const out = this.#out;
+    out.text(key);
+    out.byte(QUOTE);
+    if (id !== undefined) this.#print(toHex(id));
+    out.byte(QUOTE);
+    out.byte(COMMA);
   }
 }
 

@@ -3,15 +3,14 @@ import { TRACE_ID_BYTES } from "../model/ids.ts";
 import { AppError, isAppError } from "../util/errors.ts";
 import type { AttributeType } from "./column-plan.ts";
 import { wordAt } from "./byte-buffer.ts";
-import { FieldCursor } from "./field-cursor.ts";
 import { decodePageBody, decodePageHeader } from "./page.ts";
 import type { FileColumn } from "./parquet-metadata.ts";
 import { ENCODING } from "./parquet-schema.ts";
 import { type RangeSource, readRange } from "./range-source.ts";
 import { type Block, openBlock } from "./reader.ts";
 import { ResourceTable } from "./resource-table.ts";
+import { ENTRY_WORDS, SpanScanner, WORDS } from "./span-scanner.ts";
 import { readSuffix, SUFFIX_BYTES } from "./suffix.ts";
-import { TRACE_ID_TAG } from "./tags.ts";
 import { compareTraceIds } from "./trace-ids.ts";
 import { TraceIndex } from "./trace-index.ts";
 
@@ -38,7 +37,7 @@ export class MergeInput {
   readonly spanCount: number;
   readonly #source: RangeSource;
   readonly #pages: readonly StoredPage[];
-  readonly #fields = new FieldCursor();
+  readonly #scanner = new SpanScanner(undefined);
   #nextPage = 0;
   #rowsLeft = 0;
   /** Trace of the current span: in `page` at `#idAt`, and the one before. */
@@ -48,6 +47,8 @@ export class MergeInput {
   isAtSpan = false;
   /** The page that holds the current span; every page has a buffer of its own. */
   page: Uint8Array = NO_BYTES;
+  /** What orders the current span, as in a SpanIndex. */
+  readonly entry = new Uint32Array(ENTRY_WORDS);
   /** The current span as it was sent is [start, end) of `page`. */
   start = 0;
   end = 0;
@@ -138,7 +139,7 @@ export class MergeInput {
     this.scope = scope;
     this.start = start;
     this.end = end - SUFFIX_BYTES;
-    const idAt = this.#findId();
+    const idAt = this.#scan();
     if (this.isAtSpan ? compareTraceIds(page, this.#idAt, page, idAt) > 0 : this.#isBeforeLast(idAt)) {
       throw corrupt("traces out of order");
     }
@@ -150,22 +151,19 @@ export class MergeInput {
     return this.#lastId.length > 0 && compareTraceIds(this.#lastId, 0, this.page, idAt) > 0;
   }
 
-  /** Where the trace id is: of a repeated one the last counts. */
-  #findId(): number {
-    const fields = this.#fields;
-    let idAt = -1;
+  /** Reads what orders the span. Returns where its trace id is. */
+  #scan(): number {
+    const { entry, start, end } = this;
+    entry.fill(0);
+    entry[WORDS.start] = start;
+    entry[WORDS.end] = end;
     try {
-      fields.enter(this.page, this.start, this.end);
-      while (fields.next()) {
-        if (fields.tag !== TRACE_ID_TAG) continue;
-        idAt = fields.end - fields.start === TRACE_ID_BYTES ? fields.start : -1;
-      }
+      this.#scanner.read(this.page, entry, 0);
     } catch (error) {
       if (!isAppError(error)) throw error;
       throw corrupt(error.message);
     }
-    if (idAt < 0) throw corrupt("a span without trace id");
-    return idAt;
+    return this.#scanner.traceAt;
   }
 }
 

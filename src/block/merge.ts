@@ -10,6 +10,7 @@ import { MergeInput } from "./merge-input.ts";
 import type { WrittenBlock } from "./meta.ts";
 import type { RangeSource } from "./range-source.ts";
 import { SpanIndex } from "./span-index.ts";
+import { COST_US, Stretches } from "./stretches.ts";
 import { TraceFeeder } from "./trace-feeder.ts";
 
 export interface MergeOptions {
@@ -21,7 +22,7 @@ export interface MergeOptions {
   readonly arrivedMs: number;
   /** Ids of the input blocks. */
   readonly replaces: readonly number[];
-  /** Awaited every few thousand spans, so that a single-threaded caller can serve others meanwhile. */
+  /** Awaited every few milliseconds, so that a single-threaded caller can serve others meanwhile. */
   readonly pause: () => Promise<void>;
 }
 
@@ -31,8 +32,6 @@ export interface MergeOptions {
  */
 export const MERGE_TRACE_BYTES_MAX: number = 40 * 1024 * 1024;
 
-/** Spans between two pauses: some 2 ms of work. What shares the thread, if only in a simulator, waits for that long. */
-const SPANS_PER_PAUSE = 250;
 const FILTER_BITS = 16;
 /** 1.2 bytes a span less than pages of 512 KB; a lookup then reads some 105 KB. Such blocks are kept for weeks. */
 const OTLP_PAGE_BYTES: number = 768 * 1024;
@@ -54,6 +53,7 @@ export async function mergeBlocks(
   const opened: MergeInput[] = [];
   for (const [number, input] of inputs.entries()) {
     opened.push(await ofInput(number, () => MergeInput.open(input)));
+    await options.pause();
   }
   const merge = new Merge(opened, sink, options);
   return merge.run();
@@ -73,7 +73,7 @@ class Merge {
   #pending: Uint8Array[] = [];
   /** 0, 1, 2 ... */
   #members = new Uint32Array(0);
-  #sincePause = 0;
+  readonly #stretches = new Stretches(() => this.#pause());
 
   constructor(
     inputs: readonly MergeInput[],
@@ -93,9 +93,9 @@ class Merge {
       filterBits: FILTER_BITS,
       arrivedMs,
       replaces,
-      pause: () => this.#pause(),
+      stretches: this.#stretches,
     });
-    this.#traces = new TraceFeeder(this.#index, this.#builder);
+    this.#traces = new TraceFeeder(this.#index, this.#builder, this.#stretches);
   }
 
   async run(): Promise<WrittenBlock> {
@@ -103,7 +103,6 @@ class Merge {
       const first = this.#least();
       if (first === undefined) break;
       await this.#addTrace(first.traceId());
-      if (this.#sincePause >= SPANS_PER_PAUSE) await this.#pause();
     }
     const written = await this.#builder.finish();
     await this.#drain();
@@ -130,7 +129,6 @@ class Merge {
       bytes = await this.#collect(number, input, traceId, bytes);
     }
     const { count } = index;
-    this.#sincePause += count;
     const builder = this.#builder;
     if (builder.groupSpans > 0 && builder.groupSpans + count > this.#options.rowGroupSpans) {
       await builder.endGroup();
@@ -158,11 +156,12 @@ class Merge {
       }
       if (source < 0) source = index.sources.push(input.page) - 1;
       try {
-        index.addSpan(source, input, this.#resourceOf(number, input), this.#scopeOf(number, input));
+        index.addRead(source, input.entry, this.#resourceOf(number, input), this.#scopeOf(number, input));
       } catch (error) {
         throw asDamage(error, `input ${number}`);
       }
       if (isNextInPage(number, input)) continue;
+      await this.#stretches.before(input.page.length * COST_US.inflatePerByte);
       await ofInput(number, () => input.advance());
       source = -1;
     }
@@ -189,7 +188,6 @@ class Merge {
   }
 
   async #pause(): Promise<void> {
-    this.#sincePause = 0;
     await this.#drain();
     await this.#options.pause();
   }

@@ -52,19 +52,27 @@ export class OtlpPages {
     this.#buffer = new ByteBuffer(options.otlpPageBytes + 64 * 1024);
   }
 
-  /** Announces a trace, greater than the one before, of which `spanBytes` bytes in `spanCount` spans will follow. */
-  beginTrace(traceId: Uint8Array, spanCount: number, spanBytes: number): void {
+  /** Whether spans, of which there are `spanBytes` bytes, must wait for `cut`: they do not fit the page. */
+  isFull(spanCount: number, spanBytes: number): boolean {
     const bytes = spanBytes + spanCount * (LENGTH_BYTES + SUFFIX_BYTES);
-    if (this.#buffer.length + bytes > this.#pageBytes) this.cut();
+    return this.#rows > 0 && this.#buffer.length + bytes > this.#pageBytes;
+  }
+
+  /** Bytes of the page, before compression. */
+  get pageLength(): number {
+    return this.#buffer.length;
+  }
+
+  /** Announces a trace, greater than the one before. Before that, the page is cut if it is full for all its spans. */
+  beginTrace(traceId: Uint8Array): void {
     this.#traceId = traceId;
     this.#isContinued = false;
   }
 
-  /** Appends a span of the current trace. */
+  /** Appends a span of the current trace, for which the page is not full. */
   add({ bytes, start, end, resource, scope }: OwnedSpan): void {
     const buffer = this.#buffer;
     const length = end - start + SUFFIX_BYTES;
-    if (buffer.length + LENGTH_BYTES + length > this.#pageBytes) this.cut();
     if (this.#rows === 0) {
       this.#firstTraceId = this.#traceId;
       this.#firstIsContinued = this.#isContinued;

@@ -1,7 +1,8 @@
 // Pre-order of one trace: parents before children, siblings in the order of span-order.ts.
 import { grownUint32 } from "./byte-buffer.ts";
 import { mix32 } from "../util/hash.ts";
-import { ENTRY_WORDS, type SpanIndex, WORDS } from "./span-index.ts";
+import type { SpanIndex } from "./span-index.ts";
+import { ENTRY_WORDS, WORDS } from "./span-scanner.ts";
 
 const KIND_SERVER = 2;
 const KIND_CLIENT = 3;

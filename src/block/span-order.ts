@@ -1,6 +1,7 @@
 // The total order of spans within a trace, before parents are looked at, and which spans are the same.
 import { compareBytes, equalBytes } from "../util/bytes.ts";
-import { ENTRY_WORDS, type SpanIndex, WORDS } from "./span-index.ts";
+import type { SpanIndex } from "./span-index.ts";
+import { ENTRY_WORDS, WORDS } from "./span-scanner.ts";
 
 /** Order of 8-byte ids kept as little-endian words: as bytes. */
 function compareIds(words: Uint32Array, a: number, b: number): number {

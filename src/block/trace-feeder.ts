@@ -3,20 +3,26 @@ import type { BlockBuilder } from "./block-builder.ts";
 import { Preorder } from "./preorder.ts";
 import { emptyRowFacts } from "./row-facts.ts";
 import type { SpanIndex } from "./span-index.ts";
+import { COST_US, type Stretches } from "./stretches.ts";
 import { orderTrace, readFacts, spanBytesOf } from "./trace-rows.ts";
+
+/** Rows of a trace between two looks at how long the stretch is. */
+const STEP_ROWS = 128;
 
 export class TraceFeeder {
   readonly #index: SpanIndex;
   readonly #builder: BlockBuilder;
+  readonly #stretches: Stretches;
   readonly #preorder = new Preorder();
   /** Index in the block of each of the index's resources and scopes: numbered by first use, so by row order. */
   readonly #resources = new Map<number, number>();
   readonly #scopes = new Map<number, number>();
   readonly #facts = emptyRowFacts();
 
-  constructor(index: SpanIndex, builder: BlockBuilder) {
+  constructor(index: SpanIndex, builder: BlockBuilder, stretches: Stretches) {
     this.#index = index;
     this.#builder = builder;
+    this.#stretches = stretches;
   }
 
   /**
@@ -27,13 +33,20 @@ export class TraceFeeder {
     const index = this.#index;
     const builder = this.#builder;
     const facts = this.#facts;
+    const stretches = this.#stretches;
     const rows = orderTrace(index, members, this.#preorder);
     await builder.beginTrace(traceId, rows.count, spanBytesOf(index, rows));
     for (let row = 0; row < rows.count; row++) {
+      if (row % STEP_ROWS === 0) {
+        const costUs = COST_US.span * Math.min(STEP_ROWS, rows.count - row);
+        if (stretches.isFull(costUs)) await stretches.rest();
+        stretches.did(costUs);
+      }
       readFacts(index, rows, row, facts);
       facts.resource = this.#resourceOf(facts.resource);
       facts.scope = this.#scopeOf(facts.scope);
-      if (builder.isPageFull(facts.end - facts.start)) await builder.cutPage();
+      const byteLength = facts.end - facts.start;
+      if (builder.isFull(byteLength)) await builder.makeRoom(byteLength);
       builder.addSpan(facts);
     }
   }

@@ -1,8 +1,9 @@
 // One trace of a span index in the order of its rows.
 import type { Preorder, TraceRows } from "./preorder.ts";
 import type { RowFacts } from "./row-facts.ts";
-import { type SpanIndex, WORDS } from "./span-index.ts";
+import type { SpanIndex } from "./span-index.ts";
 import { isDuplicate, sortSpans } from "./span-order.ts";
+import { WORDS } from "./span-scanner.ts";
 import type { Words } from "./words.ts";
 
 /** `members`, the spans of one trace, in order and without exact duplicates. They are sorted in place. */

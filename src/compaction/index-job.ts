@@ -1,6 +1,7 @@
 // One filter for many finished blocks, from the trace ids that they hold.
-import { buildFilterRows, type FilterBlock } from "../block/filter-rows.ts";
+import { type FilterBlock, filterRowSteps } from "../block/filter-rows.ts";
 import { openBlock } from "../block/reader.ts";
+import { Stretches } from "../block/stretches.ts";
 import type { IndexJob } from "../store/rpc.ts";
 import { exactBytes } from "../util/bytes.ts";
 import { messageOf } from "../util/errors.ts";
@@ -23,6 +24,7 @@ export async function runIndex(ports: JobPorts, job: IndexJob): Promise<JobOutco
     }
     await ports.pause();
   }
+  const rows = await new Stretches(ports.pause).run(filterRowSteps(blocks, job.bits));
   // A row that were a view would take all the others along through the call.
-  return ports.shard.commitIndex(job.id, buildFilterRows(blocks, job.bits).map(exactBytes));
+  return ports.shard.commitIndex(job.id, rows.map(exactBytes));
 }

@@ -13,7 +13,8 @@ import {
 } from "../../src/block/field-cursor.ts";
 import { type AttributeRange, JsonValues } from "../../src/block/json-values.ts";
 import { Preorder } from "../../src/block/preorder.ts";
-import { SpanIndex, WORDS } from "../../src/block/span-index.ts";
+import { SpanIndex } from "../../src/block/span-index.ts";
+import { WORDS } from "../../src/block/span-scanner.ts";
 import { sortSpans } from "../../src/block/span-order.ts";
 import { appendSuffix } from "../../src/block/suffix.ts";
 import { ByteBuffer } from "../../src/block/byte-buffer.ts";

@@ -1,0 +1,106 @@
+// What orders a span, read from its bytes in one pass.
+import { SPAN_ID_BYTES, TRACE_ID_BYTES } from "../model/ids.ts";
+import { AppError } from "../util/errors.ts";
+import { wordAt } from "./byte-buffer.ts";
+import { AttributeCursor, FieldCursor, readVarint } from "./field-cursor.ts";
+import type { KeyTable } from "./key-table.ts";
+import * as tags from "./tags.ts";
+
+/** Words of a span's entry. */
+export const WORDS = {
+  source: 0,
+  start: 1,
+  end: 2,
+  trace: 3,
+  spanIdLow: 4,
+  spanIdHigh: 5,
+  parentIdLow: 6,
+  parentIdHigh: 7,
+  startLow: 8,
+  startHigh: 9,
+  endLow: 10,
+  endHigh: 11,
+  kind: 12,
+  resource: 13,
+  scope: 14,
+} as const;
+export const ENTRY_WORDS = 15;
+
+/** A parent id of zeros, or of another length than 8, is none. */
+export class SpanScanner {
+  /** Where the trace id of the span lies that was read last. */
+  traceAt = 0;
+  readonly #keys: KeyTable | undefined;
+  readonly #fields = new FieldCursor();
+  readonly #attribute = new AttributeCursor();
+  readonly #varint = { low: 0, high: 0 };
+
+  /** @param keys counts the attributes; undefined: nobody asks for them */
+  constructor(keys: KeyTable | undefined) {
+    this.#keys = keys;
+  }
+
+  /**
+   * Reads the span whose range is in the entry at `base` of `words`: ids, times and kind go there too. Of a repeated field
+   * the last counts. Words of fields that the span lacks are left alone.
+   * @throws AppError `invalid_argument` when the span is malformed or an id has another length
+   */
+  read(bytes: Uint8Array, words: Uint32Array, base: number): void {
+    const fields = this.#fields;
+    const start = words[base + WORDS.start] ?? 0;
+    let traceAt = -1;
+    let spanAt = -1;
+    fields.enter(bytes, start, words[base + WORDS.end] ?? 0);
+    while (fields.next()) {
+      switch (fields.tag) {
+        case tags.ATTRIBUTES_TAG:
+          if (this.#keys !== undefined) this.#countKey(this.#keys, bytes, fields.start, fields.end);
+          break;
+        case tags.TRACE_ID_TAG:
+          traceAt = fields.end - fields.start === TRACE_ID_BYTES ? fields.start : -1;
+          break;
+        case tags.SPAN_ID_TAG:
+          spanAt = fields.end - fields.start === SPAN_ID_BYTES ? fields.start : -1;
+          break;
+        default:
+          this.#note(fields, words, base);
+      }
+    }
+    if (traceAt < 0 || spanAt < 0)
+      throw new AppError("invalid_argument", `span without ids at byte ${start}`);
+    this.traceAt = traceAt;
+    words[base + WORDS.spanIdLow] = wordAt(bytes, spanAt);
+    words[base + WORDS.spanIdHigh] = wordAt(bytes, spanAt + 4);
+  }
+
+  #note({ tag, bytes, start, end }: FieldCursor, words: Uint32Array, base: number): void {
+    switch (tag) {
+      case tags.PARENT_SPAN_ID_TAG: {
+        const isId = end - start === SPAN_ID_BYTES;
+        words[base + WORDS.parentIdLow] = isId ? wordAt(bytes, start) : 0;
+        words[base + WORDS.parentIdHigh] = isId ? wordAt(bytes, start + 4) : 0;
+        break;
+      }
+      case tags.START_TAG:
+        words[base + WORDS.startLow] = wordAt(bytes, start);
+        words[base + WORDS.startHigh] = wordAt(bytes, start + 4);
+        break;
+      case tags.END_TAG:
+        words[base + WORDS.endLow] = wordAt(bytes, start);
+        words[base + WORDS.endHigh] = wordAt(bytes, start + 4);
+        break;
+      case tags.KIND_TAG:
+        readVarint(bytes, start, this.#varint);
+        words[base + WORDS.kind] = this.#varint.low;
+        break;
+      default:
+    }
+  }
+
+  #countKey(keys: KeyTable, bytes: Uint8Array, start: number, end: number): void {
+    const attribute = this.#attribute;
+    attribute.read(bytes, start, end);
+    const key = keys.find(attribute.keyBytes, attribute.keyStart, attribute.keyEnd);
+    keys.count(key, attribute.type, 1);
+  }
+}
