@@ -1,10 +1,14 @@
 // What a merge in the background does to the batches that come meanwhile: their latency while compacting and not, in turn.
 //   node test/bench/compaction-server.bench.ts
 // On one machine the compactor and the shard share one thread, and the clients two cores with it: in production the
-// compactor is an object of its own. What stands here is the worst case, and what the merge's pauses are for.
+// compactor is an object of its own. What stands here is the worst case, and what the merge's pauses are for. The local R2
+// is on that thread as well and holds it for 50 ms and more for each part of 16 MiB, which no code of ours can help: so
+// the objects are another process's work, and the second figure is the one with the local R2.
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { join } from "node:path";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { PLAN_LIMITS } from "../../src/compaction/plan.ts";
 import type { ShardStats, TickReport } from "../../src/store/rpc.ts";
 import { makeGenerator } from "../support/generator.ts";
@@ -114,10 +118,13 @@ interface Round {
 }
 
 /** On a server of its own: what a round leaves behind would be merged in the next. */
-async function measure(bodies: readonly Uint8Array[]): Promise<Round> {
+async function measure(
+  bodies: readonly Uint8Array[],
+  store: Readonly<Record<string, string>>,
+): Promise<Round> {
   const servers = await testServers(join(import.meta.dirname, "wrangler.toml"));
   try {
-    const server = await servers.start({ FLUSH_AGE_SECONDS: "3600" });
+    const server = await servers.start({ FLUSH_AGE_SECONDS: "3600", ...store });
     await makeInputs(server);
     const isMerged = async (): Promise<boolean> => (await blocksOf(server)) === 1;
     const compacting = await paced(
@@ -139,29 +146,40 @@ async function measure(bodies: readonly Uint8Array[]): Promise<Round> {
 }
 
 const bodies = Array.from({ length: 400 }, () => gzipSync(generator.batch(PACED_SPANS)));
-const rounds: Round[] = [];
 const p99 = (window: Window): number => percentile(window.latencyMs, 0.99);
-for (let round = 0; round < ROUNDS; round++) rounds.push(await measure(bodies));
-const ratios = rounds.map(({ compacting, idle }) => p99(compacting) / p99(idle));
-const ratio = percentile(ratios, 0.5);
+
+async function compare(name: string, store: Readonly<Record<string, string>>): Promise<void> {
+  const rounds: Round[] = [];
+  for (let round = 0; round < ROUNDS; round++) rounds.push(await measure(bodies, store));
+  const ratios = rounds.map(({ compacting, idle }) => p99(compacting) / p99(idle));
+  const all = (window: (round: Round) => Window): Window[] => rounds.map(window);
+  console.log(`${name}:`);
+  console.log(
+    describe(
+      "compacting",
+      all(({ compacting }) => compacting),
+    ),
+  );
+  console.log(
+    describe(
+      "not",
+      all(({ idle }) => idle),
+    ),
+  );
+  console.log(
+    `p99 while compacting against not: median ${percentile(ratios, 0.5).toFixed(2)} ` +
+      `(rounds ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}; target ${TARGET_RATIO})`,
+  );
+}
+
 const spans = INPUTS * INPUT_BATCHES * INPUT_BATCH_SPANS;
 console.log(
   `merges of ${INPUTS} blocks, ${spans} spans; ${PACED_PER_SECOND} batches/s of ${PACED_SPANS} spans meanwhile`,
 );
-console.log(
-  describe(
-    "compacting",
-    rounds.map(({ compacting }) => compacting),
-  ),
-);
-console.log(
-  describe(
-    "not",
-    rounds.map(({ idle }) => idle),
-  ),
-);
-console.log(
-  `p99 while compacting against not: median ${ratio.toFixed(2)} ` +
-    `(rounds ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}; target ${TARGET_RATIO}: ` +
-    `${ratio <= TARGET_RATIO ? "met" : "MISSED"})`,
-);
+const beside = spawn(process.execPath, [join(import.meta.dirname, "remote-store-server.ts")], {
+  stdio: ["ignore", "pipe", "inherit"],
+});
+const [told] = await once(beside.stdout, "data");
+await compare("objects in another process", { BENCH_STORE: `http://127.0.0.1:${Number(told)}` });
+beside.kill();
+await compare("objects in the local R2, on the same thread", {});

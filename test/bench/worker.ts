@@ -1,13 +1,43 @@
 // The Worker with a window into it, for benches only: counters, flush on demand, and a decoder to compare with.
 import { fromBinary } from "@bufbuild/protobuf";
-import worker, { Tenant as RealTenant } from "../../src/index.ts";
+import type { CompactorPorts } from "../../src/compaction/compactor.ts";
+import worker, {
+  Compactor as RealCompactor,
+  Tenant as RealTenant,
+  TraceShard as RealShard,
+} from "../../src/index.ts";
 import { SINGLE_TENANT } from "../../src/model/ids.ts";
 import { TracesDataSchema } from "../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
+import type { ShardPorts } from "../../src/shard/shard.ts";
 import type { Bindings } from "../../src/store/bindings.ts";
 import { shardName } from "../../src/store/keys.ts";
+import type { ObjectStore } from "../../src/store/object-store.ts";
 import type { TenantPorts } from "../../src/tenant/tenant.ts";
+import { RemoteStore } from "./remote-store.ts";
 
-export { Compactor, TraceShard } from "../../src/index.ts";
+interface BenchBindings extends Bindings {
+  /** Where remote-store-server.ts is; without it objects go to the local R2. */
+  readonly BENCH_STORE?: string;
+}
+
+/** The store of a bench in place of the usual one. */
+function storeOf({ BENCH_STORE }: BenchBindings): { readonly objects?: ObjectStore } {
+  return BENCH_STORE === undefined ? {} : { objects: new RemoteStore(BENCH_STORE) };
+}
+
+export class TraceShard extends RealShard {
+  protected override ports(state: DurableObjectState, env: BenchBindings): ShardPorts {
+    return { ...super.ports(state, env), ...storeOf(env) };
+  }
+}
+
+export class Compactor extends RealCompactor {
+  protected override ports(state: DurableObjectState, env: BenchBindings, name: string): CompactorPorts {
+    const ports = super.ports(state, env, name);
+    // `shard` is a getter, which a copy would call once and for all.
+    return Object.assign(Object.create(ports), storeOf(env));
+  }
+}
 
 // Later than any epoch's age, earlier than anything is deleted.
 const FAR_MS = 2 * 3_600_000;
