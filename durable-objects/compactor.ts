@@ -1,12 +1,23 @@
 // Compactor: carries out the jobs of the shard that has its name, on a thread of its own. A thin shell.
 import { DurableObject } from "cloudflare:workers";
 import { type Attempts, Compactor as Runner, type CompactorPorts } from "../src/compaction/compactor.ts";
+import type { RebuildState } from "../src/compaction/rebuild.ts";
 import type { Bindings } from "../src/store/bindings.ts";
 import type { CompactorRpc, RebuildProgress } from "../src/store/compactor-rpc.ts";
 import { parseShardName } from "../src/store/keys.ts";
 import { objectStoreFor } from "../src/store/object-store-for.ts";
 import { must } from "../src/util/assert.ts";
 import { systemClock } from "../src/util/clock.ts";
+
+/**
+ * Turns of the event loop that a pause lasts. A request that shares the thread, where that is so, passes some six of them
+ * between its arrival and its answer, and waits for a stretch of work at each pause.
+ */
+const PAUSE_TURNS = 3;
+
+async function pause(): Promise<void> {
+  for (let turn = 0; turn < PAUSE_TURNS; turn++) await scheduler.wait(0);
+}
 
 const ATTEMPTS = "attempts";
 const REBUILD = "rebuild";
@@ -50,8 +61,8 @@ export class Compactor extends DurableObject<Bindings> implements CompactorRpc {
           if (attempts === undefined) storage.kv.delete(ATTEMPTS);
           else storage.kv.put(ATTEMPTS, attempts);
         },
-        rebuild: () => storage.kv.get<RebuildProgress | "begin">(REBUILD),
-        setRebuild: (progress) => storage.kv.put(REBUILD, progress),
+        rebuild: () => storage.kv.get<RebuildState | "begin">(REBUILD),
+        setRebuild: (state) => storage.kv.put(REBUILD, state),
         sync: () => storage.sync(),
         getAlarm: () => storage.getAlarm(),
         // Part of this turn's commit, as everything above.
@@ -63,7 +74,7 @@ export class Compactor extends DurableObject<Bindings> implements CompactorRpc {
         return env.TRACE_SHARD.getByName(name);
       },
       clock: systemClock,
-      pause: () => scheduler.wait(0),
+      pause,
       sleep: (ms) => scheduler.wait(ms),
     };
   }

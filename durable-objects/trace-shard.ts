@@ -103,6 +103,21 @@ export class TraceShard extends DurableObject<Bindings> implements TraceShardRpc
     return (await this.#open()).adopt(block, tail);
   }
 
+  async discard(
+    object: { readonly id: number; readonly key: string },
+    by: readonly number[],
+  ): Promise<boolean> {
+    return (await this.#open()).discard(object, by);
+  }
+
+  async beginRebuild(now: number): Promise<number> {
+    return (await this.#open()).beginRebuild(now);
+  }
+
+  async endRebuild(): Promise<void> {
+    return (await this.#open()).endRebuild();
+  }
+
   async destroy(now: number): Promise<{ readonly done: boolean }> {
     const shard = await this.#open();
     const reply = await shard.destroy(now);

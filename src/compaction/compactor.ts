@@ -9,7 +9,7 @@ import { logError } from "../util/log.ts";
 import { runIndex } from "./index-job.ts";
 import type { JobOutcome, JobPorts } from "./job-ports.ts";
 import { runMerge } from "./merge-job.ts";
-import { type RebuildTarget, startRebuild, stepRebuild } from "./rebuild.ts";
+import { datesOf, type RebuildState, type RebuildTarget, stepRebuild } from "./rebuild.ts";
 import { runSweep } from "./sweep-job.ts";
 
 /** A job that was begun and has not ended, or has failed for no known reason. */
@@ -24,8 +24,8 @@ export interface CompactorStorage {
   /** undefined removes. */
   setAttempts(attempts: Attempts | undefined): void;
   /** `begin`: asked for, not begun. */
-  rebuild(): RebuildProgress | "begin" | undefined;
-  setRebuild(progress: RebuildProgress | "begin"): void;
+  rebuild(): RebuildState | "begin" | undefined;
+  setRebuild(state: RebuildState | "begin"): void;
   sync(): Promise<void>;
   getAlarm(): Promise<number | null>;
   setAlarm(atMs: number): void;
@@ -60,15 +60,20 @@ export class Compactor {
 
   /** See CompactorRpc. */
   async rebuild(): Promise<void> {
-    this.#ports.storage.setRebuild("begin");
-    this.#ports.storage.setAlarm(this.#ports.clock.now());
-    await this.#ports.storage.sync();
+    const { clock, shard, storage } = this.#ports;
+    storage.setRebuild("begin");
+    storage.setAlarm(clock.now());
+    await storage.sync();
+    await shard.beginRebuild(clock.now());
   }
 
   /** See CompactorRpc. */
   rebuildProgress(): RebuildProgress | undefined {
-    const progress = this.#ports.storage.rebuild();
-    return progress === "begin" ? { dateMs: 0, adopted: 0, damaged: 0, done: false } : progress;
+    const state = this.#ports.storage.rebuild();
+    if (state === "begin") return { dateMs: 0, adopted: 0, damaged: 0, done: false };
+    if (state === undefined) return undefined;
+    const { dateMs, adopted, damaged, done } = state;
+    return { dateMs, adopted, damaged, done };
   }
 
   /**
@@ -78,9 +83,9 @@ export class Compactor {
   async alarm(): Promise<void> {
     const { clock, storage } = this.#ports;
     try {
-      const isMore = await this.#work();
+      const nextMs = await this.#work();
       this.#failures = 0;
-      if (isMore) storage.setAlarm(clock.now());
+      if (nextMs !== undefined) storage.setAlarm(Math.max(nextMs, clock.now()));
     } catch (error) {
       this.#failures++;
       const delayMs = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** (this.#failures - 1));
@@ -89,27 +94,38 @@ export class Compactor {
     }
   }
 
-  /** @returns whether there may be more to do */
-  async #work(): Promise<boolean> {
-    const progress = this.#ports.storage.rebuild();
-    if (progress === "begin" || progress?.done === false) {
-      await this.#rebuildStep(progress);
-      return true;
+  /** @returns when there may be more to do, in ms */
+  async #work(): Promise<number | undefined> {
+    const { clock, shard, storage } = this.#ports;
+    const state = storage.rebuild();
+    if (state === "begin" || state?.isOver === false) {
+      const next = await this.#rebuildStep(state);
+      // If it was begun anew meanwhile, it shall begin anew.
+      if (state === "begin" || storage.rebuild() !== "begin") storage.setRebuild(next);
+      return next.dates.length > 0 ? clock.now() : (next.againAtMs ?? clock.now());
     }
-    const job = await this.#ports.shard.nextJob(this.#ports.clock.now());
-    if (job === undefined) return false;
+    const job = await shard.nextJob(clock.now());
+    if (job === undefined) return undefined;
     await this.#attempt(job);
-    return true;
+    return clock.now();
   }
 
-  async #rebuildStep(progress: RebuildProgress | "begin"): Promise<void> {
-    const { clock, storage } = this.#ports;
-    const next =
-      progress === "begin"
-        ? await startRebuild(this.#ports, this.#target)
-        : await stepRebuild(this.#ports, this.#target, progress, clock.now());
-    // If it was begun anew meanwhile, it shall begin anew.
-    if (progress === "begin" || storage.rebuild() !== "begin") storage.setRebuild(next);
+  async #rebuildStep(state: RebuildState | "begin"): Promise<RebuildState> {
+    const { clock, shard } = this.#ports;
+    if (state === "begin") {
+      const againAtMs = await shard.beginRebuild(clock.now());
+      const dates = await datesOf(this.#ports, this.#target);
+      const [dateMs = 0] = dates;
+      return { dateMs, dates, adopted: 0, damaged: 0, done: dates.length === 0, againAtMs, isOver: false };
+    }
+    if (state.dates.length > 0) return stepRebuild(this.#ports, this.#target, state);
+    if (state.againAtMs === undefined) {
+      await shard.endRebuild();
+      return { ...state, isOver: true };
+    }
+    if (state.againAtMs > clock.now()) return state;
+    // The same blocks are found damaged again.
+    return { ...state, dates: await datesOf(this.#ports, this.#target), damaged: 0, againAtMs: undefined };
   }
 
   /** Counts the attempt before it begins: a job that takes too much memory ends the object without a word. */

@@ -6,6 +6,8 @@ import { isAppError } from "../util/errors.ts";
 export interface JobPorts {
   readonly objects: ObjectStore;
   readonly shard: ShardJobsRpc;
+  /** Bytes from which an output goes up in parts of this length; default 16 MiB. */
+  readonly partBytes?: number;
   /** Lets calls that wait run, then goes on. */
   readonly pause: () => Promise<void>;
   readonly sleep: (ms: number) => Promise<void>;

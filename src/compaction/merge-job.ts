@@ -19,7 +19,7 @@ const ZSTD_LEVEL = 6;
  * @throws AppError `unavailable`
  */
 export async function runMerge(ports: JobPorts, job: MergeJob): Promise<JobOutcome> {
-  const writer = new ObjectWriter(ports.objects, job.key);
+  const writer = new ObjectWriter(ports.objects, job.key, ports.partBytes);
   let stored: StoredObject;
   let written: WrittenBlock;
   try {

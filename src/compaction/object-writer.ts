@@ -2,26 +2,27 @@
 import type { ObjectStore, ObjectUpload, StoredObject } from "../store/object-store.ts";
 
 /** Above the stores' minimum of 5 MiB, since every part is a billed operation; 10,000 of them are 160 GB. */
-const PART_BYTES = 16 * 1024 * 1024;
+const PART_BYTES: number = 16 * 1024 * 1024;
 
 /** One call at a time. Ends with `finish` or `abort`. */
 export class ObjectWriter {
   readonly #objects: ObjectStore;
   readonly #key: string;
-  readonly #part = new Uint8Array(PART_BYTES);
+  readonly #part: Uint8Array;
   #used = 0;
   #upload: ObjectUpload | undefined;
 
-  constructor(objects: ObjectStore, key: string) {
+  constructor(objects: ObjectStore, key: string, partBytes: number = PART_BYTES) {
     this.#objects = objects;
     this.#key = key;
+    this.#part = new Uint8Array(partBytes);
   }
 
   /** Copies the bytes; waits when a part is sent. @throws AppError `unavailable`: only `abort` makes sense then */
   async write(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length;) {
-      if (this.#used === PART_BYTES) await this.#sendPart();
-      const some = bytes.subarray(at, at + PART_BYTES - this.#used);
+      if (this.#used === this.#part.length) await this.#sendPart();
+      const some = bytes.subarray(at, at + this.#part.length - this.#used);
       this.#part.set(some, this.#used);
       this.#used += some.length;
       at += some.length;

@@ -9,8 +9,7 @@ import { logError } from "../util/log.ts";
 import { isDamage, type JobPorts } from "./job-ports.ts";
 import { ObjectSource } from "./object-source.ts";
 
-const DAY_MS = 86_400_000;
-/** Blocks that one step adds: at four reads each it stays within minutes, of the 15 that an alarm may take. */
+/** Blocks that one step looks at, or adds: at four reads each it stays within minutes, of the 15 that an alarm may take. */
 const STEP_BLOCKS = 500;
 /** Keys that one question to the shard may hold. */
 const PAGE_KEYS = 1000;
@@ -20,6 +19,19 @@ export interface RebuildTarget {
   readonly shard: number;
 }
 
+/**
+ * How far a rebuild is. All dates are looked at twice: what was being written when the catalogue was lost may appear
+ * meanwhile, beside what it was made from.
+ */
+export interface RebuildState extends RebuildProgress {
+  /** Dates that are still to be looked at, ascending, each as its first ms. */
+  readonly dates: readonly number[];
+  /** When all dates are looked at once more; undefined: that is being done or was. */
+  readonly againAtMs: number | undefined;
+  /** Nothing is left to do. */
+  readonly isOver: boolean;
+}
+
 /** A block as found in the bucket. */
 interface FoundBlock {
   readonly id: number;
@@ -27,51 +39,59 @@ interface FoundBlock {
 }
 
 /**
- * Where a rebuild begins: at the date of the tenant's first object.
+ * Finds the dates that have blocks of the shard.
  * @throws AppError `unavailable`
  */
-export async function startRebuild(
-  { objects }: JobPorts,
-  { tenant }: RebuildTarget,
-): Promise<RebuildProgress> {
+export async function datesOf({ objects }: JobPorts, { tenant, shard }: RebuildTarget): Promise<number[]> {
+  const dates = new Set<number>();
   for await (const { key } of objects.list(tenantPrefix(tenant))) {
-    const date = /\/date=(\d{4}-\d\d-\d\d)\//.exec(key)?.[1];
-    const dateMs = Date.parse(date ?? "");
-    if (!Number.isNaN(dateMs)) return { dateMs, adopted: 0, damaged: 0, done: false };
+    if (parseBlockKey(key)?.shard !== shard) continue;
+    dates.add(Date.parse(/\/date=(\d{4}-\d\d-\d\d)\//.exec(key)?.[1] ?? ""));
   }
-  return { dateMs: 0, adopted: 0, damaged: 0, done: true };
+  return [...dates].filter((date) => !Number.isNaN(date)).sort((a, b) => a - b);
 }
 
 /**
  * Adds the blocks of the next dates that the catalogue lacks, some hundreds at most. Blocks that another one of the
- * bucket was merged from are left out: their spans would be there twice.
+ * bucket was merged from are left out, as their spans would be there twice, and deleted.
  * @throws AppError `unavailable`: the step is to be repeated
  */
 export async function stepRebuild(
   ports: JobPorts,
   target: RebuildTarget,
-  progress: RebuildProgress,
-  now: number,
-): Promise<RebuildProgress> {
-  let { dateMs, adopted, damaged } = progress;
-  const enough = adopted + STEP_BLOCKS;
-  // The clocks that gave the dates may have been ahead of this one, by less than a day.
-  for (; dateMs <= now + DAY_MS; dateMs += DAY_MS) {
-    const date = await rebuildDate(ports, target, dateMs, enough - adopted);
+  state: RebuildState,
+): Promise<RebuildState> {
+  let { adopted, damaged } = state;
+  let looked = 0;
+  let next = 0;
+  for (const dateMs of state.dates) {
+    const date = await rebuildDate(ports, target, dateMs);
     adopted += date.adopted;
+    if (!date.isWhole) break;
+    next++;
     // Of a date that is begun again the same blocks are found damaged again.
-    if (adopted >= enough) return { dateMs, adopted, damaged, done: false };
     damaged += date.damaged;
+    looked += date.looked;
+    if (looked >= STEP_BLOCKS) break;
   }
-  return { dateMs, adopted, damaged, done: true };
+  const dates = state.dates.slice(next);
+  const [dateMs = state.dateMs] = dates;
+  return { ...state, dateMs, dates, adopted, damaged, done: state.done || dates.length === 0 };
+}
+
+interface RebuiltDate {
+  readonly adopted: number;
+  readonly damaged: number;
+  readonly looked: number;
+  /** False when it is to be gone on with. */
+  readonly isWhole: boolean;
 }
 
 async function rebuildDate(
   ports: JobPorts,
   { tenant, shard }: RebuildTarget,
   dateMs: number,
-  limit: number,
-): Promise<{ adopted: number; damaged: number }> {
+): Promise<RebuiltDate> {
   const found: FoundBlock[] = [];
   for await (const object of ports.objects.list(datePrefix(tenant, shard, dateMs))) {
     const id = parseBlockKey(object.key)?.id;
@@ -81,17 +101,38 @@ async function rebuildDate(
   const unknown = await unknownOf(ports, found);
   const unknownIds = new Set(unknown.map(({ id }) => id));
   const known = new Set(found.map(({ id }) => id).filter((id) => !unknownIds.has(id)));
-  const replaced = new Set([...inputsOf.values()].flat());
   let adopted = 0;
-  for (const block of unknown) {
-    if (adopted >= limit) break;
+  // The newest first: an output, which has a later id, is in the catalogue before its inputs are judged.
+  for (const block of unknown.toReversed()) {
+    if (damaged.has(block.id)) continue;
+    if (adopted >= STEP_BLOCKS)
+      return { adopted, damaged: damaged.size, looked: found.length, isWhole: false };
+    if (await isReplaced(ports, block, inputsOf)) continue;
     const inputs = inputsOf.get(block.id) ?? [];
     // The output of a merge that came to nothing: its inputs are in the catalogue.
-    const isOrphan = inputs.length > 0 && inputs.every((id) => known.has(id));
-    if (isOrphan || replaced.has(block.id) || damaged.has(block.id)) continue;
-    if (await adopt(ports, block)) adopted++;
+    if (inputs.length > 0 && inputs.every((id) => known.has(id))) await discard(ports, block, inputs);
+    else if (await adopt(ports, block)) adopted++;
   }
-  return { adopted, damaged: damaged.size };
+  return { adopted, damaged: damaged.size, looked: found.length, isWhole: true };
+}
+
+/** Whether what the block was merged into is in the catalogue. Its object is then deleted. */
+async function isReplaced(
+  ports: JobPorts,
+  block: FoundBlock,
+  inputsOf: ReadonlyMap<number, readonly number[]>,
+): Promise<boolean> {
+  let members = new Set([block.id]);
+  while (members.size > 0) {
+    const outputs = [...inputsOf].filter(([, inputs]) => inputs.some((id) => members.has(id)));
+    for (const [output] of outputs) if (await discard(ports, block, [output])) return true;
+    members = new Set(outputs.map(([output]) => output));
+  }
+  return false;
+}
+
+function discard({ shard }: JobPorts, { id, object }: FoundBlock, by: readonly number[]): Promise<boolean> {
+  return shard.discard({ id, key: object.key }, by);
 }
 
 /** The ids that each merged block was made from; and the blocks that cannot be read, which therefore replace nothing. */

@@ -23,6 +23,7 @@ const KEYS_MAX = 1000;
 const SKIPPED = "skipped";
 const SWEEP = "sweep";
 const FIRST_JOB = "first_job";
+const REBUILDING = "rebuilding";
 
 /** Where outputs may lie that nobody knows. */
 interface Sweep {
@@ -67,16 +68,18 @@ export class Jobs {
   /** Blocks to leave out, and until when. */
   readonly #skipped: Map<number, number>;
   #sweep: Sweep | undefined;
+  #isRebuilding: boolean;
 
   constructor(context: JobsContext) {
     this.#context = context;
     this.#skipped = parseSkipped(context.storage.setting(SKIPPED));
     this.#sweep = parseSweep(context.storage.setting(SWEEP));
+    this.#isRebuilding = context.storage.setting(REBUILDING) !== undefined;
   }
 
   /** When there is or may be something to do, in ms; undefined when only new blocks can change that. */
   dueAt(nowMs: number): number | undefined {
-    if (this.#context.storage.job() !== undefined) return nowMs;
+    if (this.#isRebuilding || this.#context.storage.job() !== undefined) return nowMs;
     const times = [this.#sweep?.dueMs, this.#planDue(nowMs)].filter((time) => time !== undefined);
     return times.length === 0 ? undefined : Math.min(...times);
   }
@@ -193,8 +196,26 @@ export class Jobs {
     return true;
   }
 
+  /** See ShardJobsRpc. */
+  discard({ id, key }: Pick<CatalogueBlock, "id" | "key">, by: readonly number[], nowMs: number): boolean {
+    const { catalogue, storage } = this.#context;
+    // Of blocks that are retired the spans are in others or too old; if all are, the object may be the one that has them.
+    const isNeedless =
+      by.every((block) => catalogue.has(block) || storage.isRetired(block)) &&
+      by.some((block) => catalogue.has(block));
+    if (isNeedless) this.retire({ id, key }, nowMs);
+    return isNeedless;
+  }
+
+  /** The compactor is to be woken until it says that it has rebuilt the catalogue. */
+  setRebuilding(isRebuilding: boolean): void {
+    if (isRebuilding === this.#isRebuilding) return;
+    this.#context.catalogue.change({ settings: { [REBUILDING]: isRebuilding ? "1" : null } });
+    this.#isRebuilding = isRebuilding;
+  }
+
   /** Has an object deleted that nobody needs. @returns false if the key is known */
-  retire({ id, key }: CatalogueBlock, nowMs: number): boolean {
+  retire({ id, key }: Pick<CatalogueBlock, "id" | "key">, nowMs: number): boolean {
     if (this.isKnown([key])[0] === true) return false;
     const deleteAtMs = nowMs + this.#context.limits.objectGraceMs;
     this.#context.catalogue.change({ retire: [{ id, key, deleteAtMs }] });

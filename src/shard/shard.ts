@@ -123,10 +123,12 @@ export class Shard {
     this.#load = new LoadMeter(limits.growth);
     this.#lastTickMs = clock.now();
     this.#alarmAt = alarmAt;
+    // Its tenant sees to a deletion as well, but need not be the only one.
+    if (this.#destruction.hasBegun && alarmAt === null) this.#upkeepAt = this.#lastTickMs;
     this.#arm();
     // What there is to do the first tick finds out: for a shard that was only asked, that would be wasted. Without an
     // alarm either it is lost, which calls see to, or it runs just now, and a tick comes.
-    this.#lacksAlarm = this.#alarmAt === null && storage.lastId() > 0;
+    this.#lacksAlarm = this.#alarmAt === null && storage.lastId() > 0 && !this.#destruction.hasBegun;
     if (this.#lacksAlarm) this.#upkeepAt = this.#lastTickMs;
   }
 
@@ -251,6 +253,27 @@ export class Shard {
     this.#arm();
     await this.#ports.storage.sync();
     return isKept;
+  }
+
+  async discard(object: Pick<CatalogueBlock, "id" | "key">, by: readonly number[]): Promise<boolean> {
+    if (this.#destruction.hasBegun) return false;
+    const isNeedless = this.#jobs.discard(object, by, this.#ports.clock.now());
+    await this.#changed();
+    return isNeedless;
+  }
+
+  async beginRebuild(nowMs: number): Promise<number> {
+    if (!this.#destruction.hasBegun) {
+      this.#jobs.setRebuilding(true);
+      await this.#changed();
+    }
+    return nowMs + this.#limits.objectGraceMs;
+  }
+
+  async endRebuild(): Promise<void> {
+    if (this.#destruction.hasBegun) return;
+    this.#jobs.setRebuilding(false);
+    await this.#changed();
   }
 
   /** Whether everything is deleted, tables too: this instance can do nothing any more. */

@@ -52,6 +52,11 @@ export class MemoryStore implements ObjectStore {
     return holds ? this.put(key, bytes) : undefined;
   }
 
+  /** Whether there is an object under the key. */
+  has(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
   /** Like R2's, the etag is the MD5 of the parts' MD5s and their number. */
   async startUpload(key: string): Promise<ObjectUpload> {
     const lengths = new PartLengths();

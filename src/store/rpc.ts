@@ -180,6 +180,18 @@ export interface ShardJobsRpc {
    * @returns false if the key is known, or the block has been kept long enough, and its object is to be deleted
    */
   adopt(block: CatalogueBlock, tail: BlockTail): Promise<boolean>;
+  /**
+   * Has an object deleted that the catalogue does not know and does not need: it was merged into the blocks `by`, or they
+   * into it. Nothing happens unless all of these are known and one at least is in the catalogue.
+   * @returns whether that is so
+   */
+  discard(object: { readonly id: number; readonly key: string }, by: readonly number[]): Promise<boolean>;
+  /**
+   * From here on the shard sees to it that the compactor goes on with a rebuild, until `endRebuild`.
+   * @returns when, in ms, no job of before can still write anything
+   */
+  beginRebuild(now: number): Promise<number>;
+  endRebuild(): Promise<void>;
 }
 
 /** What the tenant sets for its shards. */

@@ -123,6 +123,9 @@ function shardAround(real: ShardJobsRpc, around: Around): ShardJobsRpc {
     giveUp: (...args) => real.giveUp(...args),
     isKnown: (keys) => real.isKnown(keys),
     adopt: (...args) => around("adopt", () => real.adopt(...args)),
+    discard: (...args) => real.discard(...args),
+    beginRebuild: (now) => real.beginRebuild(now),
+    endRebuild: () => real.endRebuild(),
   };
 }
 

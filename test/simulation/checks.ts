@@ -65,7 +65,8 @@ export class Checks {
       if (before.get(id) === after.get(id)) continue;
       for (const place of [before.get(id), after.get(id)]) {
         const [key = ""] = place?.split(" ") ?? [];
-        for (const traceId of this.#traceIds.get(key) ?? []) this.#clients.touched.add(traceId);
+        for (const traceId of this.#traceIds.get(key) ?? [])
+          if (this.#clients.model.knows(traceId)) this.#clients.touched.add(traceId);
       }
     }
   }

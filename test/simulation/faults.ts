@@ -52,7 +52,7 @@ const STEPS: readonly (readonly [string, number])[] = [
   ["grow", 0.3],
   ["retention", 0.15],
   ["rows lost", 0.4],
-  ["rebuild", 0.15],
+  ["rebuild", 0.3],
   ["tenant deleted", 0.05],
 ];
 
@@ -118,6 +118,11 @@ export class Faults {
   putFate(): PutFate {
     if (this.isOutage && !this.suspended) return "refused";
     return this.#happens(this.#mixture.putFault) ? this.random.pick(PUT_FAULTS) : "stored";
+  }
+
+  uploadFails(): boolean {
+    if (this.isOutage && !this.suspended) return true;
+    return this.#happens(this.#mixture.putFault / 4);
   }
 
   /** A crash does not call a request back that is on its way. */

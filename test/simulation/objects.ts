@@ -6,13 +6,16 @@ import {
   type CompactorStorage,
 } from "../../src/compaction/compactor.ts";
 import { Shard, type ShardLimits, type ShardPorts } from "../../src/shard/shard.ts";
-import type { CompactorRpc, RebuildProgress } from "../../src/store/compactor-rpc.ts";
-import type { TraceShardRpc } from "../../src/store/rpc.ts";
+import type { RebuildState } from "../../src/compaction/rebuild.ts";
+import type { CompactorRpc } from "../../src/store/compactor-rpc.ts";
+import type { BlockTail, CatalogueBlock } from "../../src/store/catalogue.ts";
+import type { JobReply, ShardJob, TraceShardRpc } from "../../src/store/rpc.ts";
 import type { TenantReply, TenantRpc, TenantView } from "../../src/store/tenant-rpc.ts";
 import type { TenantRecord } from "../../src/tenant/storage.ts";
 import { Tenant } from "../../src/tenant/tenant.ts";
 import type { Random } from "../support/random.ts";
 import type { Owner } from "./scheduler.ts";
+import { PART_BYTES } from "./sim-limits.ts";
 import { SimCell } from "./sim-cell.ts";
 import { type Host, type SimContext, SimObject } from "./sim-object.ts";
 import { SimStorage } from "./sim-storage.ts";
@@ -27,6 +30,8 @@ export interface Places {
   shard(index: number): ShardObject;
   compactor(index: number): CompactorObject;
   tenant(): TenantObject;
+  /** Whether the id is one of a catalogue that was lost. */
+  isLost(shard: number, id: number): boolean;
 }
 
 async function device<T>(context: SimContext, host: Host<T> | undefined): Promise<void> {
@@ -58,6 +63,7 @@ export class ShardObject extends SimObject<Shard> {
       },
       device: () => device(context, this.host),
       count: context.count,
+      fail: context.fail,
     });
   }
 
@@ -103,7 +109,7 @@ export class ShardObject extends SimObject<Shard> {
       noteFailedReads: (count) => call("noteFailedReads", (shard) => shard.noteFailedReads(count)),
       configure: (settings) => call("configure", (shard) => shard.configure(settings), true),
       nextJob: async (now) => {
-        const job = await call("nextJob", (shard) => shard.nextJob(now), true);
+        const job = await call("nextJob", (shard) => this.#durableJob(shard, now), true);
         if (job !== undefined) this.context.count(`job: ${job.kind}${job.kind === "index" ? job.bits : ""}`);
         if (job?.kind === "index" && job.blocks.length > 1)
           this.context.count("job: index of several blocks");
@@ -112,7 +118,7 @@ export class ShardObject extends SimObject<Shard> {
       commitMerge: (id, output, tail) =>
         this.#commit(
           "merge",
-          call("commitMerge", (shard) => shard.commitMerge(id, output, tail), true),
+          call("commitMerge", (shard) => this.#commitMerge(shard, id, output, tail), true),
         ),
       commitIndex: (id, rows) =>
         this.#commit(
@@ -134,6 +140,9 @@ export class ShardObject extends SimObject<Shard> {
         if (isNew) this.context.count("rebuild: block adopted");
         return isNew;
       },
+      discard: (object, by) => call("discard", (shard) => shard.discard(object, by), true),
+      beginRebuild: (now) => call("beginRebuild", (shard) => shard.beginRebuild(now), true),
+      endRebuild: () => call("endRebuild", (shard) => shard.endRebuild(), true),
       destroy: (now) =>
         call(
           "destroy",
@@ -145,6 +154,25 @@ export class ShardObject extends SimObject<Shard> {
           true,
         ),
     };
+  }
+
+  /** Whoever knows of a job finds it open again after a crash. */
+  async #durableJob(shard: Shard, now: number): Promise<ShardJob | undefined> {
+    const job = await shard.nextJob(now);
+    if (job !== undefined && this.storage.job()?.id === job.id && !this.storage.hasDurableJob(job.id))
+      this.context.fail(`job ${job.id} is given out before it is durable`);
+    return job;
+  }
+
+  /** What a merge wrote that is not taken is to be deleted soon, not with the next sweep. */
+  async #commitMerge(shard: Shard, id: number, output: CatalogueBlock, tail: BlockTail): Promise<JobReply> {
+    const reply = await shard.commitMerge(id, output, tail);
+    const { storage } = this;
+    const isLeft = !reply.ok && !storage.isRetired(id) && storage.setting("deleting") === undefined;
+    // Of a catalogue that was lost it may be all that a rebuild finds; and an object that is deleted is forgotten.
+    if (isLeft && !this.#places.isLost(this.index, id) && this.#places.store.stored.has(output.key))
+      this.context.fail(`the output of merge ${id} is refused and left`);
+    return reply;
   }
 
   async #commit<R extends { readonly ok: boolean }>(kind: string, reply: Promise<R>): Promise<R> {
@@ -162,7 +190,7 @@ export class ShardObject extends SimObject<Shard> {
 
 interface CompactorState {
   readonly attempts?: Attempts | undefined;
-  readonly rebuild?: RebuildProgress | "begin" | undefined;
+  readonly rebuild?: RebuildState | "begin" | undefined;
 }
 
 export class CompactorObject extends SimObject<Compactor> {
@@ -195,6 +223,7 @@ export class CompactorObject extends SimObject<Compactor> {
       storage: state,
       objects: this.#places.store.seenBy(owner, true),
       shard: this.#places.shard(this.#index).client(owner),
+      partBytes: PART_BYTES,
       clock: { now: () => scheduler.wallMs },
       pause: () => scheduler.wait("pause", { owner }),
       sleep: (ms) => scheduler.wait("sleep", { owner, delayMs: ms }),
@@ -232,6 +261,12 @@ export class CompactorObject extends SimObject<Compactor> {
   get isRebuilding(): boolean {
     const { rebuild } = this.storage.value;
     return rebuild === "begin" || rebuild?.done === false;
+  }
+
+  /** Also when it waits for the time to look once more. */
+  get isLookingOver(): boolean {
+    const { rebuild } = this.storage.value;
+    return rebuild === "begin" || rebuild?.isOver === false;
   }
 
   /** Another instance takes over; this one does not know and goes on. */

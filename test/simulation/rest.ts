@@ -40,7 +40,6 @@ export class Rest {
     faults.suspended = true;
     this.#endBroken(random);
     this.#wakeLost();
-    this.#world.resumeRebuilds();
     if (isTouched) clients.append(random);
     // An idle object is woken by its alarm only, which may have been set when the clock was ahead.
     const aheadMs = isTouched && shards.length === 1 ? 0 : Math.max(0, scheduler.latestMs - scheduler.wallMs);
@@ -62,7 +61,7 @@ export class Rest {
       () => this.#isBusy() || this.#hasUpkeep(),
     );
     world.retentionIsKnown();
-    await this.#checks.checkBucket((shard, id) => world.isLost(shard, id));
+    await this.#checks.checkBucket(() => false);
     faults.suspended = false;
     this.#context.count("settled");
   }
@@ -167,7 +166,7 @@ export class Rest {
       clients.model.isDeleting ||
       clients.hidden.size > 0 ||
       record?.isRetentionUnsent === true ||
-      compactors.some(({ isRebuilding }) => isRebuilding) ||
+      compactors.some(({ isLookingOver }) => isLookingOver) ||
       shards.some((shard) => upkeepOf(shard, this.#world) !== undefined)
     );
   }

@@ -46,6 +46,9 @@ const SIM_LIMITS: ShardLimits = {
   },
 };
 
+/** Half of all merges go up in parts of this length. */
+export const PART_BYTES = 12_000;
+
 /** Those of a seed. */
 export function limitsOf(seed: number): ShardLimits {
   const random = makeRandom(seed ^ 0x11317);

@@ -27,6 +27,8 @@ export interface StorageHooks {
   /** Resolves when the device has written; rejects when it cannot. */
   readonly device: () => Promise<void>;
   readonly count: (what: string) => void;
+  /** Something does not hold. */
+  readonly fail: (what: string) => void;
 }
 
 export class SimStorage implements ShardStorage {
@@ -100,6 +102,10 @@ export class SimStorage implements ShardStorage {
     }
   }
 
+  hasDurableJob(id: number): boolean {
+    return this.#durable.job()?.id === id;
+  }
+
   /** Changes whenever the catalogue may have. */
   get version(): number {
     return this.#version;
@@ -139,7 +145,11 @@ export class SimStorage implements ShardStorage {
     this.#write((storage) => storage.change(change));
   }
 
-  #tell({ add, remove, rows }: CatalogueChange): void {
+  #tell({ add, remove, rows, job, retire }: CatalogueChange): void {
+    const open = this.#current.job();
+    const isVoid = open?.kind === "merge" && job === null && !add.some(({ block }) => block.id === open.id);
+    if (isVoid && !retire.some(({ id }) => id === open.id))
+      this.#hooks.fail(`merge ${open.id} comes to nothing, and its output is left`);
     if (remove.length > 0 && add.length === 0) this.#hooks.count("retention: block removed");
     if (rows === undefined) return;
     const isTaken = [...this.#current.filterRows(0)].some(({ slot }) => slot === rows.slot);

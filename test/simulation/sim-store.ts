@@ -1,6 +1,6 @@
 // Object storage at the end of a bad line: slow, failing, storing and then failing, storing after it has failed.
 import { MemoryStore } from "../../src/store/memory-store.ts";
-import type { ByteRange, ObjectStore, StoredObject } from "../../src/store/object-store.ts";
+import type { ByteRange, ObjectStore, ObjectUpload, StoredObject } from "../../src/store/object-store.ts";
 import { concatBytes } from "../../src/util/bytes.ts";
 import { AppError } from "../../src/util/errors.ts";
 import type { DeleteFate } from "./faults.ts";
@@ -11,6 +11,8 @@ export type GetFate = "read" | "refused" | "broken";
 
 export interface StoreHooks {
   readonly put: () => PutFate;
+  /** Of the beginning of an upload, and of each part. */
+  readonly upload: () => "taken" | "refused";
   readonly get: () => GetFate;
   readonly list: () => "listed" | "refused";
   readonly delete: () => DeleteFate;
@@ -50,9 +52,9 @@ export class SimStore {
       getRange: (key, range, etag) => this.#getRange(pace, { key, range, etag }),
       delete: (keys) => this.#delete(owner, keys),
       list: (prefix) => this.#list(pace, prefix),
-      // Nothing in the simulation is so large, or stored on a condition.
+      // Nothing in the simulation is stored on a condition.
       putIf: (key, bytes, condition) => stored.putIf(key, bytes, condition),
-      startUpload: (key) => stored.startUpload(key),
+      startUpload: (key) => this.#startUpload(owner, key),
     };
   }
 
@@ -79,6 +81,25 @@ export class SimStore {
     await this.#scheduler.wait("put answer", { owner });
     if (fate === "stored, answer lost") throw unavailable("the answer to the put is lost");
     return object;
+  }
+
+  /** Parts may be refused, and their end is like that of a put. */
+  async #startUpload(owner: Owner | undefined, key: string): Promise<ObjectUpload> {
+    const parts: Uint8Array[] = [];
+    await this.#scheduler.wait("upload", { owner });
+    if (this.#hooks.upload() === "refused") throw unavailable("the upload is refused");
+    return {
+      addPart: async (bytes) => {
+        parts.push(bytes.slice());
+        await this.#scheduler.wait("part", { owner });
+        if (this.#hooks.upload() === "refused") throw unavailable("the part is refused");
+      },
+      complete: () => this.#put(owner, key, concatBytes(parts)),
+      abort: async () => {
+        await this.#scheduler.wait("abort", { owner });
+        parts.length = 0;
+      },
+    };
   }
 
   async #putLate(key: string, bytes: Uint8Array, jumpsBack: number): Promise<void> {

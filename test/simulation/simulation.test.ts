@@ -16,6 +16,7 @@ const EVENTS = [
   "append: to 2 shards",
   "append: to 4 shards",
   "append: unavailable",
+  "block of version 1",
   "call: answer lost",
   "call: doubled",
   "call: lost",
@@ -32,6 +33,7 @@ const EVENTS = [
   "compactor: crash during get",
   "compactor: crash during nextJob answer",
   "compactor: crash during nextJob call",
+  "compactor: crash during part",
   "compactor: crash during pause",
   "compactor: crash during put",
   "compactor: crash during sync",
@@ -95,6 +97,8 @@ const EVENTS = [
   "tenant: crash during sync",
   "tenant: deleted",
   "tenant: evict",
+  "upload: refused",
+  "upload: taken",
 ];
 
 const counts = new Map<string, number>();

@@ -20,6 +20,8 @@ export interface Outcome {
 }
 
 const HOUR_MS = 3_600_000;
+/** Of so many seeds one begins with a block of an older version. */
+const OLD_EVERY = 4;
 
 /** All steps of a seed. */
 export function planOf(seed: number, stepCount: number): Plan {
@@ -89,7 +91,7 @@ const STEPS: Readonly<Record<string, Step>> = {
   grow: (world) => world.grow(),
   retention: (world, _, random) => world.setRetention(random),
   "rows lost": (world) => world.loseRows(),
-  rebuild: (world, _, random) => world.rebuild(random),
+  rebuild: (world) => world.rebuild(),
   outage: (_, faults) => {
     faults.isOutage = !faults.isOutage;
     return faults.isOutage ? "begins" : "ends";
@@ -117,6 +119,7 @@ export async function simulate({ seed, steps }: Plan): Promise<Outcome> {
   const log: string[] = [];
   let failure: string | undefined;
   try {
+    if (seed % OLD_EVERY === 0) await world.addOldBlock();
     for (const step of steps) {
       const random = randomOf(seed, step);
       faults.random = random;

@@ -1,12 +1,14 @@
 // A tenant with its shards, their compactors, its bucket, its Workers and their clients, all of them simulated: each method
 // is a step.
 import type { ShardLimits } from "../../src/shard/shard.ts";
+import { blockKey } from "../../src/store/keys.ts";
 import { makeRandom, type Random } from "../support/random.ts";
 import { Checks } from "./checks.ts";
 import { Clients } from "./clients.ts";
 import type { Faults } from "./faults.ts";
 import { Violation } from "./model.ts";
-import { CompactorObject, type Places, ShardObject, TenantObject } from "./objects.ts";
+import { CompactorObject, type Places, ShardObject, TENANT, TenantObject } from "./objects.ts";
+import { readOldBlock } from "./old-block.ts";
 import { Rest } from "./rest.ts";
 import { Scheduler } from "./scheduler.ts";
 import { FIRST_MS, limitsOf, WAIT_MAX_MS } from "./sim-limits.ts";
@@ -50,6 +52,7 @@ export class World implements Places {
   /** Whether the tenant object knows that it is to be deleted. */
   #isDeletionBegun = false;
   #isLossDue = false;
+  #isRebuildDue = false;
 
   constructor(seed: number, faults: Faults) {
     this.#faults = faults;
@@ -79,6 +82,7 @@ export class World implements Places {
     };
     return new SimStore(this.scheduler, {
       put: () => tell("put", this.#faults.putFate(), "stored"),
+      upload: () => tell("upload", this.#faults.uploadFails() ? "refused" : "taken", "taken"),
       get: () => tell("get", this.#faults.getFate(), "read"),
       list: () => tell("list", this.#faults.listFails() ? "refused" : "listed", "listed"),
       delete: () => tell("delete", this.#faults.deleteFate(), "deleted"),
@@ -294,14 +298,15 @@ export class World implements Places {
     return "soon";
   }
 
-  /** Best while its compactor has an output that the catalogue does not know yet. */
+  /** Best while the bucket has merges' outputs that the catalogue does not know yet, or inputs that are to be deleted. */
   #loseDue(random: Random): void {
     if (!this.#isLossDue || this.clients.model.isDeleting) return;
     const shard = this.shards.find(
       ({ storage, index }) =>
         storage.epochs().length === 0 &&
         storage.lastId() > 0 &&
-        (this.#isCommitting(this.compactor(index)) || random.chance(0.001)) &&
+        (this.#isCommitting(this.compactor(index)) ||
+          random.chance(storage.firstRetired() === undefined ? 0.001 : 0.05)) &&
         !this.clients.hidden.has(index),
     );
     if (shard === undefined) return;
@@ -309,8 +314,6 @@ export class World implements Places {
     const { storage, index } = shard;
     // A clock that lags behind the ids would give them out again.
     this.leap(Math.max(0, storage.lastId() + 1 - this.scheduler.wallMs));
-    // Inputs of merges, which a rebuild leaves where they are, may come into a catalogue with the next.
-    if (this.#lostIds.has(index)) this.clients.model.extraCopies++;
     this.#lostIds.set(index, storage.lastId());
     shard.loseRows();
     this.clients.hidden.add(index);
@@ -319,11 +322,36 @@ export class World implements Places {
     this.#startRebuild(index);
   }
 
-  rebuild(random: Random): string {
-    const index = random.below(this.shards.length);
-    if (this.clients.model.isDeleting) return "not now";
-    this.#startRebuild(index);
-    return `shard ${index}`;
+  /** Somebody will ask for a rebuild that is not needed, soon. */
+  rebuild(): string {
+    this.#isRebuildDue = true;
+    return "soon";
+  }
+
+  /** Best while a flush has stored a block that the catalogue does not know yet. */
+  #rebuildDue(random: Random): void {
+    if (!this.#isRebuildDue || this.clients.model.isDeleting) return;
+    const shard = this.shards.find(({ storage, index }) =>
+      storage.epochs().some((id) => this.store.stored.has(blockKey(TENANT, index, id))),
+    );
+    if (shard === undefined && !random.chance(0.005)) return;
+    this.#isRebuildDue = false;
+    this.#startRebuild(shard?.index ?? random.below(this.shards.length));
+  }
+
+  /** An installation that had blocks before the format changed: a rebuild finds one. */
+  async addOldBlock(): Promise<void> {
+    const { bytes, batch, traceIds } = await readOldBlock();
+    const id = FIRST_MS - HOUR_MS;
+    await this.store.stored.put(blockKey(TENANT, 0, id), bytes);
+    this.clients.model.sent(batch);
+    this.clients.model.acked(batch, id);
+    this.clients.model.ended(batch);
+    this.clients.batches.traceIds.push(...traceIds);
+    this.clients.hidden.add(0);
+    this.#lostIds.set(0, id);
+    this.count("block of version 1");
+    this.#startRebuild(0);
   }
 
   #startRebuild(index: number): void {
@@ -335,13 +363,6 @@ export class World implements Places {
       this.count("rebuild: begun");
       this.#rebuilding.add(index);
     });
-  }
-
-  /** A rebuild whose alarm got lost goes on when it is asked for again. */
-  resumeRebuilds(): void {
-    for (const [index, { isRebuilding, isBusy, nextAlarm }] of this.#compactors.entries()) {
-      if (isRebuilding && !isBusy && nextAlarm === undefined) this.#startRebuild(index);
-    }
   }
 
   #noteRebuilds(): void {
@@ -369,8 +390,6 @@ export class World implements Places {
 
   /** The shards' clock jumps; nothing else does. */
   jump(ms: number): string {
-    // A rebuild looks for blocks up to a day ahead of its clock.
-    if (ms < 0 && this.clients.hidden.size > 0) return "not now";
     this.leap(ms);
     this.count(ms < 0 ? "clock: back" : "clock: forward");
     return `${ms} ms`;
@@ -418,6 +437,7 @@ export class World implements Places {
     }
     await this.noteProgress();
     this.#loseDue(random);
+    this.#rebuildDue(random);
     this.#checks.checkAlarms();
     await this.#checks.watch();
     const { openTraces, traceIds } = this.clients.batches;

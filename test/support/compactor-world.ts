@@ -1,6 +1,6 @@
 // A compactor over a shard and a store in memory, whose calls may fail, and which may die at any of them.
 import { type Attempts, Compactor, type CompactorPorts } from "../../src/compaction/compactor.ts";
-import type { RebuildProgress } from "../../src/store/compactor-rpc.ts";
+import type { RebuildState } from "../../src/compaction/rebuild.ts";
 import { MemoryStore } from "../../src/store/memory-store.ts";
 import type { ObjectStore, ObjectUpload } from "../../src/store/object-store.ts";
 import type { ShardJobsRpc } from "../../src/store/rpc.ts";
@@ -19,7 +19,7 @@ export class CompactorWorld {
   nowMs: number;
   alarmMs: number | null = null;
   attempts: Attempts | undefined;
-  progress: RebuildProgress | "begin" | undefined;
+  progress: RebuildState | "begin" | undefined;
   /** Calls by name. */
   readonly calls = new Map<string, number>();
 
@@ -99,6 +99,9 @@ export class CompactorWorld {
       giveUp: (...args) => this.#call("giveUp", () => shard.giveUp(...args)),
       isKnown: (keys) => this.#call("isKnown", () => shard.isKnown(keys)),
       adopt: (...args) => this.#call("adopt", () => shard.adopt(...args)),
+      discard: (...args) => this.#call("discard", () => shard.discard(...args)),
+      beginRebuild: (now) => this.#call("beginRebuild", () => shard.beginRebuild(now)),
+      endRebuild: () => this.#call("endRebuild", () => shard.endRebuild()),
     };
   }
 }

@@ -12,6 +12,9 @@ import { assert, must } from "../../src/util/assert.ts";
 import { concatBytes } from "../../src/util/bytes.ts";
 import { spanBag } from "./span-bag.ts";
 
+/** After this nothing that was begun before can still be under way. */
+export const GRACE_MS: number = 15 * 60_000;
+
 export const TARGET = { tenant: "acme", shard: 3 };
 
 interface Entry {
@@ -31,6 +34,7 @@ export class JobsShard implements ShardJobsRpc {
   /** Blocks that jobs leave out. */
   readonly left = new Set<number>();
   job: ShardJob | undefined;
+  isRebuilding = false;
   /** Rows of each commit of an index. */
   readonly groups: (readonly Uint8Array[])[] = [];
   /** Given out before any other job. */
@@ -151,5 +155,24 @@ export class JobsShard implements ShardJobsRpc {
     if ((await this.isKnown([block.key]))[0] === true) return false;
     this.add(block, tail);
     return true;
+  }
+
+  async discard(
+    { id, key }: { readonly id: number; readonly key: string },
+    by: readonly number[],
+  ): Promise<boolean> {
+    const isKnown = by.every((block) => this.entries.has(block) || this.retired.has(block));
+    if (!isKnown || !by.some((block) => this.entries.has(block))) return false;
+    if ((await this.isKnown([key]))[0] === false) this.retired.set(id, key);
+    return true;
+  }
+
+  async beginRebuild(now: number): Promise<number> {
+    this.isRebuilding = true;
+    return now + GRACE_MS;
+  }
+
+  async endRebuild(): Promise<void> {
+    this.isRebuilding = false;
   }
 }

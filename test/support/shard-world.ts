@@ -159,6 +159,9 @@ export class ShardWorld {
       giveUp: (id, message, culprits) => this.shard.giveUp(id, message, culprits),
       isKnown: async (keys) => this.shard.isKnown(keys),
       adopt: (block, tail) => this.shard.adopt(block, tail),
+      discard: (object, by) => this.shard.discard(object, by),
+      beginRebuild: (now) => this.shard.beginRebuild(now),
+      endRebuild: () => this.shard.endRebuild(),
     };
   }
 

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { buildFilterRows } from "../../../src/block/filter-rows.ts";
-import { startRebuild, stepRebuild } from "../../../src/compaction/rebuild.ts";
+import { datesOf, type RebuildState, stepRebuild } from "../../../src/compaction/rebuild.ts";
 import { parseTraceId } from "../../../src/model/ids.ts";
 import { NO_CHANGE } from "../../../src/shard/storage.ts";
 import type { BlockTail, CatalogueBlock, TimeRange } from "../../../src/store/catalogue.ts";
+import { blockKey } from "../../../src/store/keys.ts";
 import type { MergeJob, ShardJob } from "../../../src/store/rpc.ts";
 import { concatBytes } from "../../../src/util/bytes.ts";
 import { makeRandom } from "../../support/random.ts";
@@ -28,6 +29,16 @@ async function uncommitted(world: ShardWorld, job: MergeJob) {
   shard.commitMerge = original;
   if (commit === undefined) throw new Error("no commit");
   return commit;
+}
+
+/** Looks at all dates of the bucket, as a rebuild does. */
+async function lookOver(world: ShardWorld): Promise<void> {
+  const { objects, rpc: shard } = world;
+  const ports = { objects, shard, pause: async () => undefined, sleep: async () => undefined };
+  const target = { tenant: "t", shard: 0 };
+  const begun = { dateMs: 0, adopted: 0, damaged: 0, done: false, againAtMs: undefined, isOver: false };
+  let state: RebuildState = { ...begun, dates: await datesOf(ports, target) };
+  while (state.dates.length > 0) state = await stepRebuild(ports, target, state);
 }
 
 describe("jobs", () => {
@@ -451,14 +462,79 @@ describe("sweep and rebuild", () => {
     world.restart();
     // The output is stored, and refused.
     await world.run(job);
-    const { objects, rpc: shard } = world;
-    const ports = { objects, shard, pause: async () => undefined, sleep: async () => undefined };
-    const target = { tenant: "t", shard: 0 };
-    for (let progress = await startRebuild(ports, target); !progress.done;)
-      progress = await stepRebuild(ports, target, progress, world.clock.ms);
+    await lookOver(world);
     expect(await world.wrongTraces()).toEqual([]);
     world.clock.ms += world.limits.objectGraceMs + HOUR_MS;
     await world.tick();
     expect(await world.wrongTraces()).toEqual([]);
+    // The inputs are in the output, which the rebuild took.
+    expect(await world.keys()).toEqual([job.key]);
+  });
+
+  test("a merge that puts its output after the rebuild: looked over again, it is deleted", async () => {
+    const world = new ShardWorld(44);
+    await world.flush(2);
+    const job = await mergeJob(world);
+    await world.storage.deleteAll();
+    world.restart();
+    await lookOver(world);
+    const before = world.blockKeys();
+    expect(before).toHaveLength(2);
+    await world.run(job);
+    expect(await world.keys()).toContain(job.key);
+    await lookOver(world);
+    expect(world.blockKeys()).toEqual(before);
+    world.clock.ms += world.limits.objectGraceMs + HOUR_MS;
+    await world.tick();
+    expect(await world.keys()).toEqual(before);
+    expect(await world.wrongTraces()).toEqual([]);
+  });
+});
+
+describe("discard", () => {
+  const orphan = { id: START_MS - 5, key: blockKey("t", 0, START_MS - 5) };
+
+  test("deletes an object only when blocks that are known, one of them in the catalogue, make it needless", async () => {
+    const world = new ShardWorld(45);
+    await world.flush(2);
+    const job = await mergeJob(world);
+    await world.run(job);
+    const inputs = job.inputs.map(({ id }) => id);
+    const [input = 0] = inputs;
+    const isRetired = (): boolean => world.storage.isRetired(orphan.id);
+    await world.shard.discard(orphan, [START_MS - 6]);
+    await world.shard.discard(orphan, [job.id, START_MS - 6]);
+    // Both were merged: what they were merged into may be the very object.
+    await world.shard.discard(orphan, inputs);
+    await world.shard.discard(orphan, []);
+    expect(isRetired()).toBe(false);
+    await world.shard.discard(orphan, [job.id, input]);
+    expect(isRetired()).toBe(true);
+  });
+
+  test("never a block of the catalogue", async () => {
+    const world = new ShardWorld(46);
+    await world.flush(2);
+    const [first, second] = world.storage.youngBlocks();
+    await world.shard.discard(first!, [second!.id]);
+    expect(world.storage.isRetired(first!.id)).toBe(false);
+    expect(await world.wrongTraces()).toEqual([]);
+  });
+});
+
+describe("a rebuild", () => {
+  test("the compactor is woken until it has ended, also by a shard that started anew", async () => {
+    const world = new ShardWorld(47);
+    expect(await world.shard.beginRebuild(world.clock.ms)).toBe(world.clock.ms + world.limits.objectGraceMs);
+    for (let hour = 1; hour <= 3; hour++) {
+      world.restart();
+      await world.runAlarm(true);
+      expect(world.wakes).toBe(hour);
+    }
+    expect(world.clock.ms - START_MS).toBe(3 * world.limits.idleAlarmMs);
+    await world.shard.endRebuild();
+    await world.runAlarm();
+    expect(world.wakes).toBe(3);
+    expect(world.alarm).toBeNull();
   });
 });

@@ -1,5 +1,6 @@
 // Retention, deletion of objects, the end of a shard, and the alarms that drive them.
 import { describe, expect, test, vi } from "vitest";
+import { parseTraceId } from "../../../src/model/ids.ts";
 import { AppError } from "../../../src/util/errors.ts";
 import { frameOf } from "../../support/frames.ts";
 import { makeGenerator } from "../../support/generator.ts";
@@ -223,6 +224,23 @@ describe("alarms", () => {
 });
 
 describe("destroy", () => {
+  test("a shard that starts in the middle of it without an alarm sets one, and goes on alone", async () => {
+    const world = new ShardWorld(31);
+    await world.flush(2);
+    world.objects.delete = async () => {
+      throw new AppError("unavailable", "R2 is down");
+    };
+    await expect(world.shard.destroy(world.clock.ms)).rejects.toThrow("R2 is down");
+    world.storage.setAlarm(null);
+    world.restart();
+    Reflect.deleteProperty(world.objects, "delete");
+    expect(world.shard.findTrace(parseTraceId("ffffffffffffffffffffffffffffffff")).blocks).toEqual([]);
+    expect(world.alarm).toBe(world.clock.ms);
+    while (world.alarm !== null) await world.runAlarm();
+    expect(await world.keys()).toEqual([]);
+    expect(world.storage.setting("deleting")).toBeUndefined();
+  });
+
   async function filled(seed: number) {
     const world = new ShardWorld(seed);
     await world.flush(5);
