@@ -19,6 +19,7 @@ const HOUR_MS = 3_600_000;
 
 /** Waits of a compactor between the object store and the catalogue. */
 const COMMIT_WAITS = new Set([
+  "part",
   "put",
   "put answer",
   "commitMerge call",
