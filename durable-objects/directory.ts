@@ -21,9 +21,12 @@ export class Directory extends DurableObject<Bindings> implements DirectoryRpc {
       .map(({ name }) => name);
   }
 
+  async has(tenant: string): Promise<boolean> {
+    return this.#has(tenant);
+  }
+
   async add(tenant: string, nowMs: number): Promise<DirectoryReply> {
-    const known = this.#sql.exec("SELECT name FROM tenant WHERE name = ?", tenant).toArray();
-    if (known.length > 0) return { ok: true, isNew: false };
+    if (this.#has(tenant)) return { ok: true, isNew: false };
     const { count } = this.#sql.exec<{ count: number }>("SELECT count(*) AS count FROM tenant").one();
     if (count >= MAX_TENANTS) {
       const message = `there are ${MAX_TENANTS} tenants, the most there may be: delete some`;
@@ -35,5 +38,9 @@ export class Directory extends DurableObject<Bindings> implements DirectoryRpc {
 
   async remove(tenant: string): Promise<void> {
     this.#sql.exec("DELETE FROM tenant WHERE name = ?", tenant);
+  }
+
+  #has(tenant: string): boolean {
+    return this.#sql.exec("SELECT name FROM tenant WHERE name = ?", tenant).toArray().length > 0;
   }
 }

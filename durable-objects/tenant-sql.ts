@@ -1,9 +1,10 @@
 // Tenant storage over a Durable Object's SQLite. Every statement of the tenant stands here.
 import { TENANT_MIGRATIONS } from "../migrations/index.ts";
 import type { TokenRecord } from "../src/model/token.ts";
-import type { AuditEntry } from "../src/store/tenant-rpc.ts";
+import type { AuditEntry, StoredOverrides } from "../src/store/tenant-rpc.ts";
 import {
   AUDIT_ENTRIES,
+  NO_OVERRIDES,
   type SavedWith,
   type TenantRecord,
   type TenantStorage,
@@ -14,6 +15,7 @@ export class TenantSql implements TenantStorage {
   readonly #storage: DurableObjectStorage;
   /** As they are stored; undefined: nobody has looked yet. */
   #tokens: readonly TokenRecord[] | undefined;
+  #overrides: StoredOverrides | undefined;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
@@ -41,6 +43,7 @@ export class TenantSql implements TenantStorage {
       deletingSinceMs: settings.get("deleting_since_ms"),
       version: settings.get("version") ?? 0,
       tokens: this.#loadTokens(),
+      overrides: this.#loadOverrides(),
     };
   }
 
@@ -64,6 +67,7 @@ export class TenantSql implements TenantStorage {
         this.#storage.sql.exec("INSERT INTO setting (name, value) VALUES (?, ?)", name, value);
       }
       this.#saveTokens(record.tokens);
+      this.#saveOverrides(record.overrides);
       if (audit !== undefined) this.#addAudit(audit);
     });
     if (alarmMs !== undefined) this.setAlarm(alarmMs);
@@ -91,6 +95,7 @@ export class TenantSql implements TenantStorage {
     await this.#storage.deleteAlarm();
     await this.#storage.deleteAll();
     this.#tokens = undefined;
+    this.#overrides = undefined;
   }
 
   /** Tables come with the first change: an object that was only asked leaves nothing behind. */
@@ -129,6 +134,25 @@ export class TenantSql implements TenantStorage {
       );
     }
     this.#tokens = tokens;
+  }
+
+  #loadOverrides(): StoredOverrides {
+    const [row] = this.#storage.sql
+      .exec<{ value: string }>("SELECT value FROM document WHERE name = 'overrides'")
+      .toArray();
+    const overrides: StoredOverrides = { ...NO_OVERRIDES, ...(row && JSON.parse(row.value)) };
+    this.#overrides = overrides;
+    return overrides;
+  }
+
+  #saveOverrides(overrides: StoredOverrides): void {
+    const stored = this.#overrides ?? this.#loadOverrides();
+    if (overrides.version === stored.version) return;
+    this.#storage.sql.exec(
+      "INSERT OR REPLACE INTO document (name, value) VALUES ('overrides', ?)",
+      JSON.stringify(overrides),
+    );
+    this.#overrides = overrides;
   }
 
   #addAudit({ atMs, actor, action, detail }: Omit<AuditEntry, "id">): void {

@@ -9,7 +9,9 @@ import type { TokenRecord } from "../src/model/token.ts";
 import type {
   AuditEntry,
   Change,
+  OverridesReply,
   ShardLoad,
+  StoredOverrides,
   TenantReply,
   TenantRpc,
   TenantView,
@@ -54,6 +56,22 @@ export class Tenant extends DurableObject<Bindings> implements TenantRpc {
 
   async revokeToken(id: string, change: Change): Promise<TenantReply> {
     return this.#tenant.revokeToken(id, change);
+  }
+
+  async create(change: Change): Promise<TenantReply> {
+    return this.#tenant.create(change);
+  }
+
+  async noteRebuild(change: Change): Promise<TenantReply> {
+    return this.#tenant.noteRebuild(change);
+  }
+
+  async overrides(): Promise<StoredOverrides> {
+    return this.#tenant.overrides();
+  }
+
+  async setOverrides(json: string | undefined, change: Change): Promise<OverridesReply> {
+    return this.#tenant.setOverrides(json, change);
   }
 
   async audit(limit: number, before?: number): Promise<readonly AuditEntry[]> {

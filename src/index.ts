@@ -48,6 +48,7 @@ function appFor(bindings: Bindings): Hono<AppEnv> {
     }),
     authenticator: new Authenticator(access, { views: maps, names, clock: systemClock }),
     admin: {
+      access,
       tenantOf: (tenant) => bindings.TENANT.getByName(tenant),
       shardOf,
       compactorOf: (tenant, index) => bindings.COMPACTOR.getByName(shardName(tenant, index)),

@@ -10,6 +10,8 @@ import type { AppEnv } from "./deps.ts";
 export interface Area {
   /** `/x` is that path, `/x/*` all below it. */
   readonly path: string;
+  /** Absent: all of them. */
+  readonly methods?: readonly string[];
   /** `public`: anybody, always. */
   readonly scope: NeededScope | "public";
   readonly refuse: (request: Request, error: unknown) => Response;
@@ -32,7 +34,7 @@ export function access(
   rest: Omit<Area, "path">,
 ): MiddlewareHandler<AppEnv> {
   return async (c, next): Promise<Response | undefined> => {
-    const { scope, refuse } = areas.find(({ path }) => isIn(c.req.path, path)) ?? rest;
+    const { scope, refuse } = areas.find((area) => isIn(c.req, area)) ?? rest;
     if (scope !== "public") {
       try {
         c.set("caller", (await authenticator?.caller(c.req.raw.headers, scope)) ?? ANYONE);
@@ -45,8 +47,9 @@ export function access(
   };
 }
 
-function isIn(path: string, area: string): boolean {
-  return area.endsWith("/*") ? path.startsWith(area.slice(0, -1)) : path === area;
+function isIn({ path, method }: { path: string; method: string }, area: Area): boolean {
+  if (area.methods?.includes(method) === false) return false;
+  return area.path.endsWith("/*") ? path.startsWith(area.path.slice(0, -1)) : path === area.path;
 }
 
 /** The tenant that spans are for, or that is looked after. @throws AppError `unauthenticated` when none is named */

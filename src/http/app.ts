@@ -1,10 +1,10 @@
 // The HTTP surface: routes, and what happens outside them.
 import { Hono } from "hono";
-import { getPath } from "hono/utils/url";
 import { ingestCors } from "./cors.ts";
 import { access, type Area } from "./access.ts";
 import type { AppDeps, AppEnv } from "./deps.ts";
 import { errorResponse, jsonErrorResponse } from "./errors.ts";
+import { ADMIN_PATHS, OPENAPI_PATH, OVERRIDES_PATH } from "./admin/paths.ts";
 import { adminRoutes } from "./routes/admin.ts";
 import { GRPC_EXPORT_PATH, grpcRefusal, grpcWebRoutes } from "./routes/grpc-web.ts";
 import { JAEGER_PATH, jaegerRoutes } from "./routes/jaeger.ts";
@@ -16,6 +16,7 @@ import { tagRoutes } from "./routes/tags.ts";
 import { traceDiffRoutes } from "./routes/trace-diff.ts";
 import { traceRoutes } from "./routes/traces.ts";
 import { ZIPKIN_V1_PATH, ZIPKIN_V2_PATH, zipkinRoutes } from "./routes/zipkin.ts";
+import { routedPath } from "./routed-path.ts";
 import { scanPorts } from "./scan-ports.ts";
 import { securityHeaders } from "./security-headers.ts";
 
@@ -32,7 +33,10 @@ const INGEST: readonly Area[] = [
 const AREAS: readonly Area[] = [
   ...INGEST,
   { path: "/ready", scope: "public", refuse: plainRefusal },
-  { path: "/api/admin/*", scope: "admin", refuse: (_, error) => jsonErrorResponse(error) },
+  { path: ADMIN_PATHS, scope: "admin", refuse: jsonRefusal },
+  { path: OPENAPI_PATH, scope: "any", refuse: jsonRefusal },
+  { path: OVERRIDES_PATH, methods: ["GET", "HEAD"], scope: "read", refuse: plainRefusal },
+  { path: OVERRIDES_PATH, scope: "admin", refuse: plainRefusal },
 ];
 
 /** Tempo's way: a line of text. */
@@ -40,9 +44,8 @@ function plainRefusal(_: Request, error: unknown): Response {
   return errorResponse(error);
 }
 
-/** Several slashes are one, as in Tempo's router: the address that a client is given may end in a slash. */
-function routedPath(request: Request): string {
-  return getPath(request).replace(/\/{2,}/g, "/");
+function jsonRefusal(_: Request, error: unknown): Response {
+  return jsonErrorResponse(error);
 }
 
 /** All routes over the given ports. */

@@ -1,6 +1,7 @@
 // What the routes are given by the composition root: settings as data, the outside as ports.
 import type { Authenticator } from "../access/authenticator.ts";
 import type { Caller } from "../access/caller.ts";
+import type { AccessSettings } from "../model/config.ts";
 import type { Limits } from "../model/limits.ts";
 import type { CompactorRpc } from "../store/compactor-rpc.ts";
 import type { DirectoryRpc } from "../store/directory-rpc.ts";
@@ -16,6 +17,7 @@ export interface AdminPorts {
   readonly shardOf: (tenant: string, index: number) => Pick<TraceShardRpc, "configure" | "stats">;
   readonly compactorOf: (tenant: string, index: number) => Pick<CompactorRpc, "rebuild" | "rebuildProgress">;
   readonly directory: () => DirectoryRpc;
+  readonly access: Pick<AccessSettings, "isMultitenant" | "mode">;
   /** The isolate asks for the tenant, and for the list of all, anew: it has changed them. */
   readonly forget: (tenant: string) => void;
 }

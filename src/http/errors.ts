@@ -4,7 +4,7 @@ import { isAppError } from "../util/errors.ts";
 import { logError } from "../util/log.ts";
 
 interface KindMapping {
-  readonly status: 400 | 401 | 403 | 404 | 412 | 413 | 415 | 429 | 500 | 503;
+  readonly status: 400 | 401 | 403 | 404 | 412 | 413 | 415 | 428 | 429 | 500 | 503;
   /** google.rpc.Code, for OTLP's error bodies. */
   readonly grpcCode: number;
 }
@@ -14,6 +14,7 @@ const KINDS: Readonly<Record<ErrorKind, KindMapping>> = {
   unauthenticated: { status: 401, grpcCode: 16 },
   forbidden: { status: 403, grpcCode: 7 },
   conflict: { status: 412, grpcCode: 10 },
+  precondition_required: { status: 428, grpcCode: 9 },
   unsupported_media: { status: 415, grpcCode: 3 },
   not_found: { status: 404, grpcCode: 5 },
   too_large: { status: 413, grpcCode: 3 },
@@ -26,18 +27,25 @@ const KINDS: Readonly<Record<ErrorKind, KindMapping>> = {
 export interface HttpError extends KindMapping {
   readonly message: string;
   readonly retryAfterMs: number | undefined;
+  /** Of what could not be changed because it has another version. */
+  readonly version: number | undefined;
 }
 
 /** How an error is told to the caller. What is no AppError is a bug: logged, and told without its text. */
 export function httpError(error: unknown): HttpError {
   if (isAppError(error)) {
     if (error.kind === "corrupt" || error.kind === "internal") logError(error.message, { kind: error.kind });
-    return { ...KINDS[error.kind], message: error.message, retryAfterMs: error.retryAfterMs };
+    return {
+      ...KINDS[error.kind],
+      message: error.message,
+      retryAfterMs: error.retryAfterMs,
+      version: error.version,
+    };
   }
   logError("unexpected error", {
     error: error instanceof Error ? (error.stack ?? error.message) : String(error),
   });
-  return { ...KINDS.internal, message: "internal error", retryAfterMs: undefined };
+  return { ...KINDS.internal, message: "internal error", retryAfterMs: undefined, version: undefined };
 }
 
 /** Whole seconds of a Retry-After header: rounded up, so that nobody comes back too early. */
@@ -52,25 +60,34 @@ export function challengeHeader(status: number): Record<string, string> {
   return status === 401 ? { "www-authenticate": "Bearer" } : {};
 }
 
+/** The ETag of what has another version than the request thought. */
+function versionHeader(version: number | undefined): Record<string, string> {
+  return version === undefined ? {} : { etag: `"${version}"` };
+}
+
 /** The answer of the admin API: what was wrong, for people and for programs. */
 export function jsonErrorResponse(error: unknown): Response {
-  const { status, message, retryAfterMs } = httpError(error);
+  const { status, message, retryAfterMs, version } = httpError(error);
   const kind: ErrorKind = isAppError(error) ? error.kind : "internal";
   return Response.json(
     { error: { kind, message } },
-    { status, headers: { ...retryAfterHeader(retryAfterMs), ...challengeHeader(status) } },
+    {
+      status,
+      headers: { ...retryAfterHeader(retryAfterMs), ...challengeHeader(status), ...versionHeader(version) },
+    },
   );
 }
 
 /** The plain-text answer of the query API: a short reason and a newline, as Tempo's. */
 export function errorResponse(error: unknown): Response {
-  const { status, message, retryAfterMs } = httpError(error);
+  const { status, message, retryAfterMs, version } = httpError(error);
   return new Response(`${message}\n`, {
     status,
     headers: {
       "content-type": "text/plain; charset=utf-8",
       ...retryAfterHeader(retryAfterMs),
       ...challengeHeader(status),
+      ...versionHeader(version),
     },
   });
 }

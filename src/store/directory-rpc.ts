@@ -14,6 +14,8 @@ export type DirectoryReply =
 export interface DirectoryRpc {
   /** Ascending. */
   list(): Promise<string[]>;
+  /** What `list` says of one tenant. */
+  has(tenant: string): Promise<boolean>;
   /** @param tenant a valid id. Refused when there are MAX_TENANTS */
   add(tenant: string, nowMs: number): Promise<DirectoryReply>;
   remove(tenant: string): Promise<void>;

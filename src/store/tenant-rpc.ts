@@ -44,6 +44,14 @@ export interface AuditEntry {
   readonly detail: string;
 }
 
+/** What a tenant set by `/api/overrides`, as the text of a JSON object that the caller has checked. */
+export interface StoredOverrides {
+  /** Counts the changes, deletions too, so that none is ever repeated. */
+  readonly version: number;
+  /** Undefined: nothing is set. */
+  readonly json: string | undefined;
+}
+
 /** Expected refusals are values. `rate_limited`: a change is under way, to be tried again later. */
 export type TenantReply =
   | { readonly ok: true; readonly view: TenantView }
@@ -51,6 +59,8 @@ export type TenantReply =
       readonly ok: false;
       readonly kind: "invalid_argument" | "not_found" | "conflict";
       readonly message: string;
+      /** Of a conflict with `Change.ifVersion`: the version that there is. */
+      readonly version?: number;
     }
   | {
       readonly ok: false;
@@ -58,6 +68,10 @@ export type TenantReply =
       readonly message: string;
       readonly retryAfterMs: number;
     };
+
+export type OverridesReply =
+  | { readonly ok: true; readonly overrides: StoredOverrides }
+  | Extract<TenantReply, { ok: false }>;
 
 /** What a shard measured: the reason why it asks for more shards. */
 export interface ShardLoad {
@@ -75,11 +89,21 @@ export interface TenantRpc {
   requestGrowth(shard: number, load: ShardLoad): Promise<TenantReply>;
   /** @param ms undefined goes back to the installation's default */
   setRetention(ms: number | undefined, change?: Change): Promise<TenantReply>;
+  /** Makes a tenant that nobody ever changed one that is known. Does nothing to others. */
+  create(change: Change): Promise<TenantReply>;
   /** Begins to delete everything of the tenant; goes on by itself. Also when it has begun already. Its tokens are gone at once. */
   startDeletion(change?: Change): Promise<TenantReply>;
   addToken(token: TokenRecord, change: Change): Promise<TenantReply>;
   /** @param id of the token; `not_found` when there is none */
   revokeToken(id: string, change: Change): Promise<TenantReply>;
+  /** Only writes down that somebody had the catalogue rebuilt. */
+  noteRebuild(change: Change): Promise<TenantReply>;
+  overrides(): Promise<StoredOverrides>;
+  /**
+   * @param json undefined: removes them
+   * @param change its `ifVersion` is that of the overrides, 0 when there are none
+   */
+  setOverrides(json: string | undefined, change: Change): Promise<OverridesReply>;
   /** Entries with ids below `before`, the newest first, `limit` at most. */
   audit(limit: number, before?: number): Promise<readonly AuditEntry[]>;
   /** What the alarm does at time `now` (ms). */

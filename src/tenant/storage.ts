@@ -1,6 +1,6 @@
 // What a tenant needs of its durable storage. Adapters: durable-objects/tenant-sql.ts, memory-storage.ts.
 import type { TokenRecord } from "../model/token.ts";
-import type { AuditEntry, ShardMapVersion } from "../store/tenant-rpc.ts";
+import type { AuditEntry, ShardMapVersion, StoredOverrides } from "../store/tenant-rpc.ts";
 
 /** All that is kept of a tenant. */
 export interface TenantRecord {
@@ -17,7 +17,10 @@ export interface TenantRecord {
   /** Changes made by people so far. */
   readonly version: number;
   readonly tokens: readonly TokenRecord[];
+  readonly overrides: StoredOverrides;
 }
+
+export const NO_OVERRIDES: StoredOverrides = { version: 0, json: undefined };
 
 /** What a record is saved with, in one transaction. */
 export interface SavedWith {

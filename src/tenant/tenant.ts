@@ -5,13 +5,21 @@ import type { TokenRecord } from "../model/token.ts";
 import { tenantPrefix } from "../store/keys.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { TraceShardRpc } from "../store/rpc.ts";
-import type { AuditEntry, Change, ShardLoad, TenantReply, TenantView } from "../store/tenant-rpc.ts";
+import type {
+  AuditEntry,
+  Change,
+  OverridesReply,
+  ShardLoad,
+  StoredOverrides,
+  TenantReply,
+  TenantView,
+} from "../store/tenant-rpc.ts";
 import type { Clock } from "../util/clock.ts";
 import { messageOf } from "../util/errors.ts";
 import { logInfo, logWarning } from "../util/log.ts";
 import { settleAll } from "../util/parallel.ts";
 import { changeDelayMs, FIRST_VERSIONS, relevantVersions } from "./shard-map.ts";
-import type { SavedWith, TenantRecord, TenantStorage } from "./storage.ts";
+import { NO_OVERRIDES, type SavedWith, type TenantRecord, type TenantStorage } from "./storage.ts";
 
 export interface TenantPorts {
   readonly storage: TenantStorage;
@@ -36,6 +44,8 @@ const DELETE_KEYS = 1_000;
 const DELETE_KEYS_PER_ALARM = 50_000;
 /** Every view carries them all: at some 400 bytes each they are 200 KB. */
 const MAX_TOKENS = 500;
+/** Of a text in the audit log, which has 10,000 lines. */
+const MAX_DETAIL_CHARS = 1_000;
 
 const EMPTY_RECORD: TenantRecord = {
   versions: FIRST_VERSIONS,
@@ -45,6 +55,7 @@ const EMPTY_RECORD: TenantRecord = {
   deletingSinceMs: undefined,
   version: 0,
   tokens: [],
+  overrides: NO_OVERRIDES,
 };
 
 /** What the audit log says of a change. */
@@ -186,6 +197,42 @@ export class Tenant {
     return this.#ok();
   }
 
+  create(change: Change): TenantReply {
+    const refusal = this.#refusal(change);
+    if (refusal !== undefined) return refusal;
+    if (this.#record.version === 0) this.#change({}, { change, action: "create tenant", detail: "" });
+    return this.#ok();
+  }
+
+  noteRebuild(change: Change): TenantReply {
+    const refusal = this.#refusal(change);
+    if (refusal !== undefined) return refusal;
+    this.#change({}, { change, action: "rebuild catalogue", detail: "" });
+    return this.#ok();
+  }
+
+  overrides(): StoredOverrides {
+    return this.#record.overrides;
+  }
+
+  setOverrides(json: string | undefined, { actor, ifVersion }: Change): OverridesReply {
+    const refusal = this.#refusal({ actor });
+    if (refusal !== undefined) return refusal;
+    const { overrides } = this.#record;
+    const current = overrides.json === undefined ? 0 : overrides.version;
+    if (ifVersion !== undefined && ifVersion !== current) {
+      const message = `the overrides have been changed: they have version ${current}, not ${ifVersion}`;
+      return { ok: false, kind: "conflict", message, version: current };
+    }
+    const changed = { version: overrides.version + 1, json };
+    const [action, detail] = json === undefined ? ["delete overrides", ""] : ["set overrides", json];
+    this.#change(
+      { overrides: changed },
+      { change: { actor }, action, detail: detail.slice(0, MAX_DETAIL_CHARS) },
+    );
+    return { ok: true, overrides: changed };
+  }
+
   audit(limit: number, before?: number): readonly AuditEntry[] {
     return this.#ports.storage.audit(limit, before);
   }
@@ -285,7 +332,7 @@ export class Tenant {
     const { version } = this.#record;
     if (change?.ifVersion === undefined || change.ifVersion === version) return undefined;
     const message = `the tenant has been changed: it has version ${version}, not ${change.ifVersion}`;
-    return { ok: false, kind: "conflict", message };
+    return { ok: false, kind: "conflict", message, version };
   }
 
   /** What people change has a new version and a line in the audit log; what the installation changes has neither. */

@@ -3,7 +3,7 @@
 /**
  * What the caller should do:
  * `invalid_argument` fix the request; `unauthenticated` bring a token that is known; `forbidden` bring another one;
- * `conflict` look at what has changed and decide anew;
+ * `conflict` look at what has changed and decide anew; `precondition_required` say which version is to be changed;
  * `unsupported_media` use another encoding; `not_found` look elsewhere;
  * `too_large` send less; `rate_limited` and `unavailable` retry later; `corrupt` stored bytes are wrong,
  * retrying is no use; `internal` a bug.
@@ -13,6 +13,7 @@ export type ErrorKind =
   | "unauthenticated"
   | "forbidden"
   | "conflict"
+  | "precondition_required"
   | "unsupported_media"
   | "not_found"
   | "too_large"
@@ -24,6 +25,8 @@ export type ErrorKind =
 export interface AppErrorOptions {
   /** Milliseconds after which a retry makes sense; for `rate_limited` and `unavailable`. */
   readonly retryAfterMs?: number;
+  /** For `conflict`: the version that there is. */
+  readonly version?: number;
   readonly cause?: unknown;
 }
 
@@ -32,11 +35,13 @@ export class AppError extends Error {
   override readonly name = "AppError";
   readonly kind: ErrorKind;
   readonly retryAfterMs: number | undefined;
+  readonly version: number | undefined;
 
   constructor(kind: ErrorKind, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.kind = kind;
     this.retryAfterMs = options.retryAfterMs;
+    this.version = options.version;
   }
 }
 

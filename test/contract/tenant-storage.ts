@@ -20,6 +20,7 @@ const PLAIN: TenantRecord = {
   deletingSinceMs: undefined,
   version: 0,
   tokens: [],
+  overrides: { version: 0, json: undefined },
 };
 
 const token = (digit: string, more: Partial<TokenRecord> = {}): TokenRecord => ({
@@ -53,6 +54,7 @@ const FULL: TenantRecord = {
   deletingSinceMs: 1_795_399_000_001,
   version: 7,
   tokens: [FIRST, SECOND],
+  overrides: { version: 3, json: '{"forwarders":["a quoted \\"one\\""]}' },
 };
 
 // Far enough that no alarm goes off while a test runs.

@@ -370,7 +370,9 @@ export class TenantObject extends SimObject<Tenant> {
     this.#note();
   }
 
-  client(caller?: Owner): Omit<TenantRpc, "tick" | "addToken" | "revokeToken" | "audit"> {
+  client(
+    caller?: Owner,
+  ): Pick<TenantRpc, "view" | "setShardCount" | "requestGrowth" | "setRetention" | "startDeletion"> {
     const call = <R extends TenantReply | TenantView>(name: string, run: (tenant: Tenant) => R): Promise<R> =>
       this.call(
         name,

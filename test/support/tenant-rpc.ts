@@ -13,6 +13,10 @@ export function tenantRpc(tenant: Tenant): TenantRpc {
     startDeletion: async (change) => tenant.startDeletion(change),
     addToken: async (...args) => tenant.addToken(...structuredClone(args)),
     revokeToken: async (...args) => tenant.revokeToken(...args),
+    create: async (change) => tenant.create(change),
+    noteRebuild: async (change) => tenant.noteRebuild(change),
+    overrides: async () => tenant.overrides(),
+    setOverrides: async (...args) => tenant.setOverrides(...args),
     audit: async (...args) => tenant.audit(...args),
     tick: (now) => tenant.tick(now),
   };
@@ -26,6 +30,10 @@ export class FakeDirectory implements DirectoryRpc {
   async list(): Promise<string[]> {
     this.lists++;
     return [...this.names].sort();
+  }
+
+  async has(tenant: string): Promise<boolean> {
+    return this.names.has(tenant);
   }
 
   async add(tenant: string): ReturnType<DirectoryRpc["add"]> {

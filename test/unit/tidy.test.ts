@@ -67,7 +67,7 @@ function layerOf(path: string): { folder: string; level: number } {
 }
 
 function importsOf(file: string): string[] {
-  return [...(textOf.get(file) ?? "").matchAll(/\bfrom "(\.[^"]+)"/g)].map(([, spec = ""]) =>
+  return [...(textOf.get(file) ?? "").matchAll(/\b(?:from |import\()"(\.[^"]+)"/g)].map(([, spec = ""]) =>
     join(dirname(file), spec),
   );
 }

@@ -67,6 +67,7 @@ function setUp(ports: Partial<AdminPorts> = {}, token: string | undefined = TOKE
     ),
     admin: {
       tenantOf,
+      access: { mode: "open", isMultitenant: false },
       directory: () => new FakeDirectory(),
       forget: () => {},
       shardOf: (tenant, index) => ({
@@ -294,7 +295,8 @@ describe("admin API: names and paths", () => {
 
   test.each([
     ["GET", "/"],
-    ["GET", "/tenants"],
+    ["GET", "/tenant"],
+    ["PUT", "/tenants"],
     ["POST", "/tenants/acme"],
     ["PUT", "/tenants/acme/limits"],
   ])("%s %s does not exist: 404 as JSON", async (method, path) => {

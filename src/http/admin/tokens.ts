@@ -1,0 +1,139 @@
+// Tokens of a tenant: made, listed, revoked. Their text is in one answer only, the one to whoever makes one.
+import { createRoute } from "@hono/zod-openapi";
+import { type Caller, actsFor } from "../../access/caller.ts";
+import { checkTokenRequest, makeToken, type TokenRecord, type TokenRequest } from "../../model/token.ts";
+import { AppError } from "../../util/errors.ts";
+import {
+  type AdminApp,
+  type AdminContext,
+  changed,
+  changeOf,
+  etagOf,
+  existing,
+  isKnown,
+  jsonBody,
+  reached,
+  register,
+  tenantAdmin,
+} from "./request.ts";
+import { answers, CHANGE_PROBLEMS, jsonRequest, PROBLEMS, TENANT } from "./routes.ts";
+import {
+  ChangeHeaders,
+  MadeTokenSchema,
+  NewTokenSchema,
+  RevokedSchema,
+  TenantParams,
+  TokenListSchema,
+  TokenParams,
+  type TokenSchema,
+  type z,
+} from "./schemas.ts";
+
+const TOKENS = `${TENANT}/tokens` as const;
+
+const createTokenRoute = createRoute({
+  method: "post",
+  path: TOKENS,
+  middleware: [tenantAdmin, jsonBody] as const,
+  summary: "Makes a token. The operator's first one of a tenant makes the tenant as well",
+  request: { params: TenantParams, headers: ChangeHeaders, body: jsonRequest(NewTokenSchema) },
+  responses: { 201: answers("The token", MadeTokenSchema), ...CHANGE_PROBLEMS },
+});
+
+const listRoute = createRoute({
+  method: "get",
+  path: TOKENS,
+  middleware: [tenantAdmin, existing] as const,
+  summary: "The tokens that are not revoked, also those that have expired",
+  request: { params: TenantParams },
+  responses: { 200: answers("All of them", TokenListSchema), ...PROBLEMS },
+});
+
+const revokeRoute = createRoute({
+  method: "delete",
+  path: `${TOKENS}/{id}`,
+  middleware: [tenantAdmin, existing] as const,
+  summary: "Revokes a token: everywhere within a minute",
+  request: { params: TokenParams, headers: ChangeHeaders },
+  responses: { 200: answers("It is revoked", RevokedSchema), ...CHANGE_PROBLEMS },
+});
+
+/** Registers the routes. */
+export function tokenRoutes(app: AdminApp): void {
+  app.openapi(createTokenRoute, async (c) => {
+    const { tenant } = c.req.valid("param");
+    const { caller, deps } = c.env;
+    const nowMs = deps.clock.now();
+    const request = requestOf(c.req.valid("json"));
+    checkTokenRequest(request, nowMs);
+    checkGrant(caller, request);
+    await ensureTenant(c, tenant);
+    const { text, record } = await makeToken(tenant, request, nowMs);
+    const view = await changed(deps.admin.tenantOf(tenant).addToken(record, changeOf(c)));
+    deps.admin.forget(tenant);
+    return c.json({ ...tokenJson(record), token: text }, 201, { etag: etagOf(view.version) });
+  });
+  app.openapi(listRoute, async (c) => {
+    const { tenant } = c.req.valid("param");
+    const view = await reached(c.env.deps.admin.tenantOf(tenant).view());
+    return c.json({ tokens: (view.tokens ?? []).map(tokenJson) }, 200, { etag: etagOf(view.version) });
+  });
+  app.openapi(revokeRoute, async (c) => {
+    const { tenant, id } = c.req.valid("param");
+    const { admin } = c.env.deps;
+    const view = await changed(admin.tenantOf(tenant).revokeToken(id, changeOf(c)));
+    admin.forget(tenant);
+    return c.json({ revoked: id }, 200, { etag: etagOf(view.version) });
+  });
+}
+
+function requestOf({
+  expires,
+  name,
+  origins,
+  scopes,
+  tenants,
+}: z.infer<typeof NewTokenSchema>): TokenRequest {
+  return {
+    name,
+    scopes: [...new Set(scopes)],
+    tenants: [...new Set(tenants)],
+    origins: [...new Set(origins)],
+    ...(expires === undefined ? {} : { expiresMs: Date.parse(expires) }),
+  };
+}
+
+/** Nobody gives away more than they have. @throws AppError `forbidden` */
+function checkGrant(caller: Caller, { tenants }: TokenRequest): void {
+  const other = tenants.find((tenant) => !actsFor(caller, tenant));
+  if (other !== undefined) {
+    throw new AppError(
+      "forbidden",
+      `this token may not act for tenant "${other}", so it cannot let another do so`,
+    );
+  }
+}
+
+/** An If-Match is never true of a tenant that there is not. */
+async function ensureTenant(c: AdminContext, tenant: string): Promise<void> {
+  const { caller, deps } = c.env;
+  if (await isKnown(deps.admin, tenant)) return;
+  if (caller.kind !== "operator") throw new AppError("not_found", `there is no tenant "${tenant}"`);
+  if (changeOf(c).ifVersion !== undefined) {
+    throw new AppError("conflict", `there is no tenant "${tenant}" yet, so it has no version`);
+  }
+  await register(tenant, deps);
+}
+
+function tokenJson(token: TokenRecord): z.infer<typeof TokenSchema> {
+  const { id, name, scopes, tenants, origins, createdMs, expiresMs } = token;
+  return {
+    id,
+    name,
+    scopes: [...scopes],
+    tenants: [...tenants],
+    origins: [...origins],
+    created: new Date(createdMs).toISOString(),
+    ...(expiresMs === undefined ? {} : { expires: new Date(expiresMs).toISOString() }),
+  };
+}
