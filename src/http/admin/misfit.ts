@@ -20,19 +20,20 @@ const KIND_NAMES: Readonly<Record<string, string>> = {
 
 /** The first thing that is wrong, in a sentence that begins with where it is. */
 export function sentence({ issues: [issue] }: Misfit): string {
-  if (issue === undefined) return "the request is not as it must be";
+  return issue === undefined ? "the request is not as it must be" : issueText(issue);
+}
+
+function issueText(issue: Issue): string {
   const path = pathText(issue.path);
   switch (issue.code) {
     case "invalid_type":
       return `${path} must be ${KIND_NAMES[issue.expected] ?? issue.expected}`;
     case "unrecognized_keys":
       return `there is no field ${pathText([...issue.path, issue.keys[0] ?? ""])}`;
-    case "invalid_key":
-      return `there is no field ${path}`;
     case "invalid_value":
       return `${path} must be ${issue.values.map(String).join(" or ")}`;
     case "too_small":
-      return `${path} must ${bound(issue.origin, issue.inclusive === false ? "more than" : "at least", issue.minimum)}`;
+      return `${path} must ${least(issue)}`;
     case "too_big":
       return `${path} must ${bound(issue.origin, "at most", issue.maximum)}`;
     case "custom":
@@ -41,13 +42,11 @@ export function sentence({ issues: [issue] }: Misfit): string {
       return issue.format === "datetime"
         ? `${path} must be a time like 2026-12-31T00:00:00Z`
         : `${path} ${issue.message}`;
+    case "invalid_key":
     case "invalid_union":
-      return `${path} is of a kind that it cannot be`;
-    case "not_multiple_of":
     case "invalid_element":
-      return `${path}: ${issue.message}`;
-    default:
-      return path;
+    case "not_multiple_of":
+      return `${path} is not what it may be`;
   }
 }
 
@@ -55,6 +54,10 @@ export function sentence({ issues: [issue] }: Misfit): string {
 function pathText(path: readonly PropertyKey[]): string {
   const text = path.map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`)).join("");
   return text === "" ? "the body" : text.replace(/^\./, "");
+}
+
+function least({ inclusive, minimum, origin }: z.core.$ZodIssueTooSmall): string {
+  return bound(origin, inclusive === false ? "more than" : "at least", minimum);
 }
 
 function bound(origin: string, relation: string, limit: number | bigint): string {
