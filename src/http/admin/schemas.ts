@@ -92,8 +92,12 @@ const TokenFields = {
     .string()
     .min(1)
     .max(100)
-    .regex(/^\P{C}*$/u, "holds a character that cannot be shown")
-    .openapi({ example: "collector in Frankfurt" }),
+    .superRefine((text, context) => {
+      if (/\p{C}/u.test(text)) {
+        context.addIssue({ code: "custom", message: "name holds a character that cannot be shown" });
+      }
+    })
+    .openapi({ description: "Characters that can be shown", example: "collector in Frankfurt" }),
   scopes: z.array(Scope).min(1).max(SCOPES.length),
 };
 const OtherTenants = z.array(z.string()).max(100).openapi({
