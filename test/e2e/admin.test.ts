@@ -97,12 +97,12 @@ describe("npm run admin", () => {
     });
     expect(await admin(["tenant", "a b"])).toMatchObject({
       code: 1,
-      stderr: 'tenant id holds the unsupported character " "\n',
+      stderr: "tenant ID 'a b' contains unsupported character ' '\n",
     });
     expect(await admin(["shards"])).toMatchObject({ code: 1, stderr: "the number of shards is missing\n" });
     expect(await admin(["tenant"], { ADMIN_TOKEN: "wrong" })).toMatchObject({
       code: 1,
-      stderr: "this is not the admin token\n",
+      stderr: "this token is not known: it is wrong, or was revoked\n",
     });
     expect(await admin(["tenant", "--url", "http://127.0.0.1:9"])).toMatchObject({
       code: 1,

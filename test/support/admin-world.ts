@@ -1,21 +1,14 @@
 // The admin API over tenants in this process, with the authenticator that a deployed Worker has.
-import { Authenticator } from "../../src/access/authenticator.ts";
 import { createApp } from "../../src/http/app.ts";
 import type { AdminPorts } from "../../src/http/deps.ts";
 import type { AccessSettings } from "../../src/model/config.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
-import type { RebuildProgress } from "../../src/store/compactor-rpc.ts";
 import { MemoryStore } from "../../src/store/memory-store.ts";
 import type { ShardStats } from "../../src/store/rpc.ts";
-import type { TenantRpc } from "../../src/store/tenant-rpc.ts";
-import { MemoryTenantStorage } from "../../src/tenant/memory-storage.ts";
-import { ShardMapCache } from "../../src/tenant/shard-map-cache.ts";
-import { TenantNames } from "../../src/tenant/tenant-names.ts";
-import { Tenant } from "../../src/tenant/tenant.ts";
-import { NOW_MS, oneShard } from "./fake-shard.ts";
-import { FakeDirectory, tenantRpc } from "./tenant-rpc.ts";
+import { AccessWorld, ADMIN_TOKEN } from "./access-world.ts";
+import { oneShard } from "./fake-shard.ts";
+import { tenantRpc } from "./tenant-rpc.ts";
 
-export const ADMIN_TOKEN = "s3cret-admin-token";
 export const STATS: ShardStats = {
   liveSpans: 1,
   liveBytes: 2,
@@ -26,7 +19,6 @@ export const STATS: ShardStats = {
   appends: 7,
   failedReads: 8,
 };
-export const PROGRESS: RebuildProgress = { dateMs: 0, adopted: 3, damaged: 1, done: false };
 
 export interface Called {
   readonly status: number;
@@ -47,49 +39,26 @@ export interface CallOptions {
 
 /** One isolate, by default of a deployed installation with several tenants. */
 export function adminWorld(settings: Partial<AccessSettings> = {}, ports: Partial<AdminPorts> = {}) {
+  const world = new AccessWorld();
   const access: AccessSettings = {
     mode: "tokens",
     isMultitenant: true,
     adminToken: ADMIN_TOKEN,
     ...settings,
   };
-  const tenants = new Map<string, Tenant>();
-  const directory = new FakeDirectory();
-  const clock = { ms: NOW_MS, now: () => clock.ms };
-  const tenant = (name: string): Tenant => {
-    const known =
-      tenants.get(name) ??
-      new Tenant(name, DEFAULT_LIMITS, {
-        storage: new MemoryTenantStorage(),
-        objects: new MemoryStore(),
-        clock,
-        shardOf: () => ({ configure: async () => {}, destroy: async () => ({ done: true }) }),
-        removeName: () => directory.remove(name),
-        endCompaction: async () => {},
-      });
-    tenants.set(name, known);
-    return known;
-  };
-  const tenantOf = (name: string): TenantRpc => tenantRpc(tenant(name));
   /** An isolate of its own: its caches know nothing of what others change. */
   const isolate = () => {
-    const keepAlive = (call: Promise<unknown>): void => void call.catch(() => {});
-    const views = new ShardMapCache(DEFAULT_LIMITS, {
-      fetch: (name) => tenantOf(name).view(),
-      clock,
-      keepAlive,
-    });
-    const names = new TenantNames({ fetch: () => directory.list(), clock, keepAlive });
+    const { views, names, authenticator } = world.isolate(access);
     const app = createApp({
       limits: DEFAULT_LIMITS,
-      clock,
+      clock: world.clock,
       objects: new MemoryStore(),
       shards: oneShard({}),
-      authenticator: new Authenticator(access, { views, names, clock }),
+      authenticator,
       admin: {
         access,
-        tenantOf,
-        directory: () => directory,
+        tenantOf: (name) => tenantRpc(world.tenant(name)),
+        directory: () => world.directory,
         forget: (name) => {
           views.forget(name);
           names.forget();
@@ -125,5 +94,5 @@ export function adminWorld(settings: Partial<AccessSettings> = {}, ports: Partia
     if (made.status !== 201) throw new Error(made.text);
     return String(made.body["token"]);
   };
-  return { call, isolate, clock, tenants, tenant, directory, makeToken };
+  return { world, call, isolate, makeToken };
 }

@@ -7,6 +7,7 @@ import { formatToken, type Scope, type TokenRequest } from "../../src/model/toke
 import { MemoryStore } from "../../src/store/memory-store.ts";
 import type { ObjectStore } from "../../src/store/object-store.ts";
 import { AccessWorld, CHANGE } from "./access-world.ts";
+import { STATS } from "./admin-world.ts";
 import { oneShard } from "./fake-shard.ts";
 import { pathOf, spansData } from "./query-app.ts";
 import { ScanWorld } from "./scan-world.ts";
@@ -117,9 +118,10 @@ export async function installation(): Promise<Installation> {
     },
     admin: {
       tenantOf: (tenant) => tenantRpc(access.tenant(tenant)),
-      shardOf: () => Promise.reject(new Error("unused")) as never,
-      compactorOf: () => Promise.reject(new Error("unused")) as never,
+      shardOf: () => ({ stats: async () => STATS, configure: async () => {} }),
+      compactorOf: () => ({ rebuild: async () => {}, rebuildProgress: async () => undefined }),
       directory: () => access.directory,
+      access: { mode: "tokens", isMultitenant: true },
       forget: () => {},
     },
   });

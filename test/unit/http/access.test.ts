@@ -6,6 +6,7 @@ import { StatusSchema } from "../../../src/otlp/gen/google/rpc/status_pb.ts";
 import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
 import { MemoryStore } from "../../../src/store/memory-store.ts";
 import { AccessWorld, ADMIN_TOKEN } from "../../support/access-world.ts";
+import { STATS } from "../../support/admin-world.ts";
 import { oneShard } from "../../support/fake-shard.ts";
 import { tenantRpc } from "../../support/tenant-rpc.ts";
 
@@ -41,9 +42,10 @@ function setUp(settings: Parameters<AccessWorld["isolate"]>[0] = {}) {
     },
     admin: {
       tenantOf: (tenant) => tenantRpc(world.tenant(tenant)),
-      shardOf: () => Promise.reject(new Error("unused")) as never,
-      compactorOf: () => Promise.reject(new Error("unused")) as never,
+      shardOf: () => ({ stats: async () => STATS, configure: async () => {} }),
+      compactorOf: () => ({ rebuild: async () => {}, rebuildProgress: async () => undefined }),
       directory: () => world.directory,
+      access: { mode: "tokens", isMultitenant: true, ...settings },
       forget: () => {},
     },
   });

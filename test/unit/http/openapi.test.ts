@@ -199,7 +199,7 @@ describe("what is answered is what is described", () => {
         tokens["reader"] = await world.makeToken("acme", { scopes: ["read"] });
         tokens["admin"] = await world.makeToken("acme", { scopes: ["admin"] });
         tokens["sender"] = await world.makeToken("acme", { scopes: ["ingest"] });
-        reader = world.tenant("acme").view().tokens?.[0]?.id ?? "";
+        reader = world.world.tenant("acme").view().tokens?.[0]?.id ?? "";
       }
     }
     const successes = Object.entries(document.paths).flatMap(([path, operations]) =>

@@ -55,13 +55,13 @@ const FULL = {
 };
 
 function setUp() {
-  const world = adminWorld({ mode: "open" });
+  const admin = adminWorld({ mode: "open" });
   const send = (method: string, body?: unknown, ifMatch?: string, query = "") =>
-    world.call(method, PATH + query, {
+    admin.call(method, PATH + query, {
       body,
       headers: { "x-scope-orgid": "acme", ...(ifMatch === undefined ? {} : { "if-match": ifMatch }) },
     });
-  return { ...world, send };
+  return { ...admin, send };
 }
 
 beforeEach(() => void vi.spyOn(console, "log").mockReturnValue());
@@ -170,12 +170,12 @@ describe("PATCH", () => {
   });
 
   test("applied anew when somebody else was faster; 500 with Tempo's text when that goes on", async () => {
-    const { send, tenant } = setUp();
-    const real = tenant("acme").overrides.bind(tenant("acme"));
+    const { send, world } = setUp();
+    const real = world.tenant("acme").overrides.bind(world.tenant("acme"));
     let races = 2;
-    vi.spyOn(tenant("acme"), "overrides").mockImplementation(() => {
+    vi.spyOn(world.tenant("acme"), "overrides").mockImplementation(() => {
       const read = real();
-      if (races-- > 0) tenant("acme").setOverrides(`{"forwarders":["${races}"]}`, { actor: "another" });
+      if (races-- > 0) world.tenant("acme").setOverrides(`{"forwarders":["${races}"]}`, { actor: "another" });
       return read;
     });
     expect(await send("PATCH", { cost_attribution: { dimensions: { a: "b" } } })).toMatchObject({

@@ -1,0 +1,56 @@
+// A call to the admin API: which token goes where, and what is made of its answer.
+import { resolve } from "node:path";
+import { readAdminToken } from "../admin-token.ts";
+
+/** A reason why nothing was done that the user can act on. */
+export class UsageError extends Error {}
+
+export interface Request {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: object;
+  /** A version, as the ETag's number or as it came. */
+  readonly ifMatch?: string | undefined;
+}
+
+/** The token of the environment, or that of this machine's server, which goes to this machine only. */
+export async function tokenFor(url: URL): Promise<string> {
+  const set = process.env["ADMIN_TOKEN"];
+  if (set !== undefined && set !== "") return set;
+  const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
+  const dataDir = resolve(process.env["RUBATO_DATA"] ?? ".rubato");
+  const kept = isLocal ? await readAdminToken(dataDir) : undefined;
+  if (kept !== undefined) return kept;
+  throw new UsageError(isLocal ? `set ADMIN_TOKEN: there is none in ${dataDir}` : "set ADMIN_TOKEN");
+}
+
+/**
+ * The answer of a request.
+ * @throws UsageError with the API's message, or what came instead of an answer
+ */
+export async function call<Answer>(
+  base: URL,
+  token: string,
+  { method, path, body, ifMatch }: Request,
+): Promise<Answer> {
+  let response: Response;
+  try {
+    response = await fetch(new URL(path, base), {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(ifMatch === undefined ? {} : { "if-match": /^\d+$/.test(ifMatch) ? `"${ifMatch}"` : ifMatch }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  } catch (error) {
+    throw new UsageError(`no server answers at ${base.origin}`, { cause: error });
+  }
+  const text = await response.text();
+  if (!response.headers.get("content-type")?.startsWith("application/json")) {
+    throw new UsageError(`${base.origin} answers ${response.status}: ${text.trim()}`);
+  }
+  const answer: Answer & { error?: { message: string } } = JSON.parse(text);
+  if (answer.error !== undefined) throw new UsageError(answer.error.message);
+  return answer;
+}
