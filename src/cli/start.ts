@@ -1,8 +1,8 @@
 // `npm start`: the server on this machine, until it is told to stop.
-import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
 import { S3_VARIABLES } from "../model/s3-config.ts";
 import { ensureAdminToken } from "./admin-token.ts";
+import { firstSpan } from "./first-span.ts";
 import { type Server, StartError, startServer } from "./server.ts";
 
 const DEFAULT_PORT = 8787;
@@ -18,29 +18,7 @@ function portFrom(text: string | undefined): number {
 
 /** One command that sends a span and reads its trace back; all in one line, so that it can be pasted. */
 function tryLine(url: string): string {
-  const traceId = randomBytes(16).toString("hex");
-  const now = Date.now();
-  const body = {
-    resourceSpans: [
-      {
-        resource: { attributes: [{ key: "service.name", value: { stringValue: "hello" } }] },
-        scopeSpans: [
-          {
-            spans: [
-              {
-                traceId,
-                spanId: randomBytes(8).toString("hex"),
-                name: "my first span",
-                kind: 2,
-                startTimeUnixNano: `${now - 120}000000`,
-                endTimeUnixNano: `${now}000000`,
-              },
-            ],
-          },
-        ],
-      },
-    ],
-  };
+  const { traceId, body } = firstSpan("hello", "my first span");
   const send = `curl -sS -H 'content-type: application/json' -d '${JSON.stringify(body)}' ${url}/v1/traces`;
   return `${send} --next -sS ${url}/api/traces/${traceId}`;
 }

@@ -99,16 +99,25 @@ test("npm run demo: without a server one sentence and exit 1", async () => {
   );
 });
 
-test("npm run deploy -- --dry-run works without an account", async () => {
+test("npm run deploy -- --dry-run works without an account, and makes nothing", async () => {
   const { stdout } = await run("npm", ["run", "deploy", "--", "--dry-run"], {
     cwd: ROOT,
-    env: { ...process.env, WRANGLER_SEND_METRICS: "false", WRANGLER_LOG_PATH: join(dataDir, "logs") },
+    // Whatever would reach out finds nobody.
+    env: {
+      ...process.env,
+      CLOUDFLARE_API_BASE_URL: "http://127.0.0.1:9",
+      RUBATO_URL: "http://127.0.0.1:9",
+      WRANGLER_SEND_METRICS: "false",
+      WRANGLER_LOG_PATH: join(dataDir, "logs"),
+    },
   });
   expect(stdout).toContain("env.TRACE_SHARD (TraceShard)");
   expect(stdout).toContain("env.TENANT (Tenant)");
   expect(stdout).toContain("env.BLOCKS");
   expect(stdout).toContain("--dry-run: exiting now.");
+  expect(stdout).toContain("Nothing was deployed.");
   expect(stdout).toContain("npx wrangler secret put ADMIN_TOKEN");
+  expect(stdout).not.toMatch(/not shown again|rbt_|[0-9a-f]{40}/);
   expect(stdout).toContain(
     "npx wrangler r2 bucket lifecycle add rubato-blocks expire-old-blocks tenant= --expire-days 30",
   );

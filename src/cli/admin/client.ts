@@ -5,6 +5,16 @@ import { readAdminToken } from "../admin-token.ts";
 /** A reason why nothing was done that the user can act on. */
 export class UsageError extends Error {}
 
+/** What the server said no with. */
+export class ApiError extends UsageError {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
 export interface Request {
   readonly method: string;
   readonly path: string;
@@ -26,7 +36,7 @@ export async function tokenFor(url: URL): Promise<string> {
 
 /**
  * The answer of a request.
- * @throws UsageError with the API's message, or what came instead of an answer
+ * @throws UsageError when nobody answers; ApiError with the API's message, or what came instead of an answer
  */
 export async function call<Answer>(
   base: URL,
@@ -39,6 +49,7 @@ export async function call<Answer>(
       method,
       headers: {
         authorization: `Bearer ${token}`,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
         ...(ifMatch === undefined ? {} : { "if-match": /^\d+$/.test(ifMatch) ? `"${ifMatch}"` : ifMatch }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -48,9 +59,9 @@ export async function call<Answer>(
   }
   const text = await response.text();
   if (!response.headers.get("content-type")?.startsWith("application/json")) {
-    throw new UsageError(`${base.origin} answers ${response.status}: ${text.trim()}`);
+    throw new ApiError(response.status, `${base.origin} answers ${response.status}: ${text.trim()}`);
   }
-  const answer: Answer & { error?: { message: string } } = JSON.parse(text);
-  if (answer.error !== undefined) throw new UsageError(answer.error.message);
-  return answer;
+  const answer: Answer & { error?: { message: string }; message?: string } = JSON.parse(text);
+  if (response.ok) return answer;
+  throw new ApiError(response.status, answer.error?.message ?? answer.message ?? text);
 }
