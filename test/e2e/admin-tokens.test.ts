@@ -221,7 +221,7 @@ describe("tenants and tokens", () => {
     const response = await fetch(`${url}/api/openapi.json`, {
       headers: { authorization: `Bearer ${token}` },
     });
-    expect([response.status, ((await response.json()) as { openapi: string }).openapi]).toEqual([
+    expect([response.status, (await response.json<{ openapi: string }>()).openapi]).toEqual([
       200,
       "3.1.0",
     ]);
