@@ -1,6 +1,7 @@
 // Names and values of attributes over everything that a tenant has in a window.
 import type { Field, FieldExpression } from "../traceql/ast.ts";
-import { compileCondition } from "../traceql/engine/conditions/condition.ts";
+import { checkComplexity } from "../traceql/complexity.ts";
+import { compileCondition, type Condition } from "../traceql/engine/conditions/condition.ts";
 import type { SpanSource } from "../traceql/storage.ts";
 import { settleAll } from "../util/parallel.ts";
 import { runScan } from "./run-scan.ts";
@@ -49,7 +50,7 @@ const SOURCES_AT_ONCE = 3;
 /** The names of attributes. @throws as `runSearch` does */
 export async function runTagNames(deps: ScanDeps, input: TagNamesInput): Promise<TagNamesRun> {
   const { window, signal, scope } = input;
-  const filter = input.filter && compileCondition(input.filter);
+  const filter = conditionOf(input);
   const scopes = scope === undefined ? TAG_SCOPES : [scope];
   const { result, report } = await runScan(deps, {
     window,
@@ -77,7 +78,7 @@ export async function runTagValues(deps: ScanDeps, input: TagValuesInput): Promi
   const { window, signal, field } = input;
   const fixed = fixedValues(field);
   if (fixed !== undefined) return { values: fixed, isTruncated: false, ...NOTHING_READ };
-  const filter = input.filter && compileCondition(input.filter);
+  const filter = conditionOf(input);
   const { result, report } = await runScan(deps, {
     window,
     signal,
@@ -95,6 +96,12 @@ export async function runTagValues(deps: ScanDeps, input: TagValuesInput): Promi
   }
   const isTruncated = all.isTruncated || result.some((part) => part.isTruncated);
   return { values: all.values(), isTruncated, ...report };
+}
+
+function conditionOf({ filter }: TagInput): Condition | undefined {
+  if (filter === undefined) return undefined;
+  checkComplexity(filter);
+  return compileCondition(filter);
 }
 
 function addValue(to: Distinct<TagValue>, value: TagValue): boolean {

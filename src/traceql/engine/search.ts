@@ -1,5 +1,6 @@
 // Searching: the newest traces that match, over any number of sources.
 import type { SearchQuery } from "../ast.ts";
+import { checkComplexity } from "../complexity.ts";
 import type { SearchCursor, SearchResult, TraceResult } from "../results.ts";
 import type { SpanSource } from "../storage.ts";
 import {
@@ -35,8 +36,10 @@ export interface SearchPlan {
   readonly mentions: readonly Mention[];
 }
 
-/** @throws AppError `invalid_argument` for a structural operator on groups */
-export function compileSearch({ pipeline }: SearchQuery): SearchPlan {
+/** @throws AppError `invalid_argument` for a structural operator on groups, and for what asks for too much */
+export function compileSearch(query: SearchQuery): SearchPlan {
+  checkComplexity(query);
+  const { pipeline } = query;
   return { pipeline: compilePipeline(pipeline), mentions: mentionsOf(pipeline.stages) };
 }
 

@@ -7,6 +7,7 @@ import type {
   MetricsQuery,
   Stage,
 } from "../../ast.ts";
+import { checkComplexity } from "../../complexity.ts";
 import type { ColumnName, SpanSource } from "../../storage.ts";
 import { columnsOf } from "../columns/fields.ts";
 import { compileCondition, type Condition, conditionFields } from "../conditions/condition.ts";
@@ -35,7 +36,9 @@ export interface MetricsPlan {
 }
 
 /** @throws AppError `invalid_argument` for a structural operator on groups */
-export function compileMetrics({ expression, hints }: MetricsQuery): MetricsPlan {
+export function compileMetrics(query: MetricsQuery): MetricsPlan {
+  checkComplexity(query);
+  const { expression, hints } = query;
   const leaves = new Map(pipelinesOf(expression).map((node) => [node, compileLeaf(node)]));
   const hint = hints.findLast(({ name }) => name === "exemplars")?.value;
   let exemplars: number | undefined;
