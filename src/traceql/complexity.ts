@@ -20,11 +20,11 @@ export interface ComplexityLimits {
   readonly quantiles: number;
 }
 
-/** Far beyond what people and their tools ask for; comparisons within a filter are bounded by the text's length alone. */
+/** Far beyond what people and their tools ask for; comparisons within a filter are bounded when it is compiled. */
 export const COMPLEXITY_LIMITS: ComplexityLimits = {
-  fields: 128,
+  fields: 64,
   listedFields: 64,
-  filters: 1024,
+  filters: 256,
   regexes: 128,
   stages: 128,
   aggregates: 128,

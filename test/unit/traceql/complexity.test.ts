@@ -5,6 +5,7 @@ import {
   checkComplexity,
   type ComplexityLimits,
 } from "../../../src/traceql/complexity.ts";
+import { CONDITIONS_MAX } from "../../../src/traceql/engine/conditions/condition.ts";
 import { compileMetrics } from "../../../src/traceql/engine/metrics/plan.ts";
 import { compileSearch } from "../../../src/traceql/engine/search.ts";
 import { parseQuery } from "../../../src/traceql/parse.ts";
@@ -56,5 +57,21 @@ describe("a query may have", () => {
     const text = `{ ${list(10_000, (i) => `.a=${i}`, "||")} }`;
     expect(() => compile(text)).not.toThrow();
     expect(() => checkComplexity(parseQuery(text))).not.toThrow();
+    for (const [op, join] of [
+      ["=", " || "],
+      ["!=", " && "],
+    ] as const) {
+      const texts = list(2_000, (i) => `span.a ${op} ${i}.5 ${join} span.b ${op} "x${i}"`, join);
+      expect(() => compile(`{ ${texts} }`)).not.toThrow();
+    }
+  });
+
+  test("so many other conditions in a filter and no more", () => {
+    const ranges = (count: number): string => `{ ${list(count, (i) => `duration > ${i}`, " || ")} }`;
+    expect(() => compile(ranges(CONDITIONS_MAX))).not.toThrow();
+    expect(() => compile(ranges(CONDITIONS_MAX + 1))).toThrow(/more than 1024 conditions/);
+    const half = list(CONDITIONS_MAX / 2, (i) => `duration > ${i}`, " || ");
+    expect(() => compile(`{ (${half}) && (${half}) }`)).not.toThrow();
+    expect(() => compile(`{ (${half}) && (${half}) && kind = server }`)).toThrow(/more than 1024 conditions/);
   });
 });

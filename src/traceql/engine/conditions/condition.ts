@@ -2,7 +2,9 @@
 import type { ComparisonOperator, Field, FieldExpression } from "../../ast.ts";
 import { isAbsent, fieldKey } from "../columns/fields.ts";
 import type { SpanSource } from "../../storage.ts";
+import { AppError } from "../../../util/errors.ts";
 import { canFail, fieldsOf } from "./expression.ts";
+import { joinNumbers } from "./one-of-numbers.ts";
 import { compilePredicate, oneOfTexts, type Predicate } from "./predicate.ts";
 
 export type Condition =
@@ -35,11 +37,19 @@ function isDecided(node: FieldExpression): boolean {
   return node.kind === "comparison" || node.kind === "regex" || node.kind === "logical";
 }
 
+/** Each is a look at the rows of a source. */
+export const CONDITIONS_MAX = 1024;
+
+/** @throws AppError `invalid_argument` */
 function compileLogical(kind: "and" | "or", nodes: readonly FieldExpression[]): Condition {
-  const operands = joinTexts(
-    kind,
-    nodes.map((node) => compileCondition(node)),
-  );
+  const compiled = nodes.map((node) => compileCondition(node));
+  const operands = joinNumbers(kind, joinTexts(kind, compiled));
+  if (conditionFields({ kind, operands }).length > CONDITIONS_MAX) {
+    throw new AppError(
+      "invalid_argument",
+      `invalid TraceQL query: a filter has more than ${CONDITIONS_MAX} conditions besides = and != of the same field`,
+    );
+  }
   if (operands.length === 1 && operands[0] !== undefined) return operands[0];
   // What can fail may be reached only when what stands before it lets it: the order stays.
   if (nodes.some((node) => canFail(node))) return { kind, operands };
