@@ -1,5 +1,11 @@
 // Every bound in one place: what it guards, its unit, where it comes from.
 import { assert } from "../util/assert.ts";
+import {
+  DEFAULT_TENANT_LIMITS,
+  resolveTenantLimits,
+  type TenantLimitOverrides,
+  type TenantLimits,
+} from "./tenant-limits.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -36,6 +42,11 @@ export interface Limits {
   readonly maxQueuedBytes: number;
   /** Inflated bytes of a shard not yet in a block; more is 429. */
   readonly maxUnflushedBytes: number;
+  /**
+   * Traces with spans in a shard's buffer, one that is in two epochs counted twice; new ones are 429 until a flush. Each
+   * takes about 60 bytes of the index in memory.
+   */
+  readonly maxLiveTraces: number;
   /** Inflated bytes at which an epoch is cut and flushed. */
   readonly flushBytes: number;
   /** Milliseconds after which an epoch is flushed whatever its size. */
@@ -69,6 +80,8 @@ export interface Limits {
   readonly shardMapTtlMs: number;
   readonly growth: GrowthLimits;
   readonly scan: ScanLimits;
+  /** What a tenant may use: the installation's defaults, or, where one tenant is at work, what holds for it. */
+  readonly tenant: TenantLimits;
 }
 
 /** What queries over many spans may take of an isolate, which is 128 MB, and keep in it. */
@@ -130,6 +143,7 @@ export const DEFAULT_LIMITS: Limits = {
   maxRowBytes: 1_900_000,
   maxQueuedBytes: 40 * MIB,
   maxUnflushedBytes: 256 * MIB,
+  maxLiveTraces: 400_000,
   flushBytes: 32 * MIB,
   flushAgeMs: 10 * 60_000,
   // They inflate and filter in about 12 ms, and the reply stays far below the 32 MiB of one call.
@@ -171,7 +185,14 @@ export const DEFAULT_LIMITS: Limits = {
     maxAnswerSamples: 300_000,
     maxTagBytes: 1_000_000,
   },
+  tenant: DEFAULT_TENANT_LIMITS,
 };
+
+/** The limits where the spans and queries of one tenant are at work: where both bound the same, the smaller holds. */
+export function limitsOfTenant(limits: Limits, overrides: TenantLimitOverrides | undefined): Limits {
+  const tenant = resolveTenantLimits(overrides, limits.tenant);
+  return { ...limits, tenant, maxBodyBytes: Math.min(limits.maxBodyBytes, tenant.maxBytesPerRequest) };
+}
 
 assert(DEFAULT_LIMITS.maxRowBytes < PLATFORM.rowBytes, "a row fits the platform's row");
 assert(
@@ -183,3 +204,8 @@ assert(
   "the largest batch fits the queue",
 );
 assert(DEFAULT_LIMITS.maxTraceSpoolBytes * 3 < PLATFORM.isolateBytes, "a lookup leaves room in the isolate");
+assert(
+  DEFAULT_TENANT_LIMITS.burstBytes >= DEFAULT_LIMITS.maxBodyBytes &&
+    DEFAULT_TENANT_LIMITS.burstSpans >= DEFAULT_TENANT_LIMITS.maxSpansPerRequest,
+  "the largest request passes the rates",
+);

@@ -8,6 +8,7 @@ import {
   ExportTracePartialSuccessSchema,
   ExportTraceServiceResponseSchema,
 } from "./gen/opentelemetry/proto/collector/trace/v1/trace_service_pb.ts";
+import type { Limits } from "../model/limits.ts";
 import type { RejectedSpans } from "./walk.ts";
 
 export type ResponseFormat = "protobuf" | "json";
@@ -15,7 +16,7 @@ export type ResponseFormat = "protobuf" | "json";
 export interface PartialSuccess {
   /** Spans that were not stored; 0 with a message is a warning. */
   readonly rejectedSpans: number;
-  /** For the operator of the exporter; see `describeRejected`. */
+  /** For the operator of the exporter; see `describeOutcome`. */
   readonly message: string;
 }
 
@@ -71,18 +72,48 @@ export function encodeStatus(format: ResponseFormat, status: ErrorStatus): Uint8
   return encode(format, StatusSchema, create(StatusSchema, { code, message, details }));
 }
 
-const REASONS: Readonly<Record<keyof RejectedSpans, string>> = {
-  tooLarge: "larger than the limit",
-  traceId: "with a trace id that is not 16 bytes or all zero",
-  spanId: "with a span id that is not 8 bytes or all zero",
-};
+/** Spans that were refused, by reason: those that the walker found, and those of traces that the shard has too much of. */
+export type RefusedSpans = RejectedSpans & { readonly traceTooLarge: number };
 
-/** The reasons with their counts, for `PartialSuccess.message`; empty when nothing was rejected. */
-export function describeRejected(rejected: RejectedSpans): string {
-  const parts: string[] = [];
-  for (const reason of ["tooLarge", "traceId", "spanId"] as const) {
-    const count = rejected[reason];
-    if (count > 0) parts.push(`${count} ${count === 1 ? "span" : "spans"} ${REASONS[reason]}`);
-  }
-  return parts.length === 0 ? "" : `rejected ${parts.join(", ")}`;
+/** What was taken in, but not as it was sent. */
+export interface CutCounts {
+  /** Keys and values of attributes that were cut. */
+  readonly truncatedAttributes: number;
+  /** Attributes that were left out. */
+  readonly droppedAttributes: number;
+}
+
+function counted(count: number, what: string, text: string): string[] {
+  return count === 0 ? [] : [`${count} ${count === 1 ? what : `${what}s`} ${text}`];
+}
+
+/** What was refused and what was cut, with counts and limits, for `PartialSuccess.message`; empty when nothing was. */
+export function describeOutcome(refused: RefusedSpans, cut: CutCounts, limits: Limits): string {
+  const { maxBytesPerTrace, maxSpansPerTrace, ...tenant } = limits.tenant;
+  const { maxAttributeKeyBytes, maxAttributeValueBytes, maxAttributesPerSpan } = tenant;
+  const rejected = [
+    ...counted(refused.tooLarge, "span", `larger than the limit of ${limits.maxSpanBytes} bytes`),
+    ...counted(refused.traceId, "span", "with a trace id that is not 16 bytes or all zero"),
+    ...counted(refused.spanId, "span", "with a span id that is not 8 bytes or all zero"),
+    ...counted(
+      refused.traceTooLarge,
+      "span",
+      `of traces larger than the limit of ${maxBytesPerTrace} bytes or ${maxSpansPerTrace} spans (trace_too_large)`,
+    ),
+  ];
+  const truncated = counted(
+    cut.truncatedAttributes,
+    "attribute",
+    `longer than the limit of ${maxAttributeKeyBytes} bytes for keys and ${maxAttributeValueBytes} bytes for values`,
+  );
+  const dropped = counted(
+    cut.droppedAttributes,
+    "attribute",
+    `beyond the limit of ${maxAttributesPerSpan} for a span, event, link, scope or resource`,
+  );
+  return [
+    ...(rejected.length === 0 ? [] : [`rejected ${rejected.join(", ")}`]),
+    ...truncated.map((text) => `truncated ${text}`),
+    ...dropped.map((text) => `dropped ${text}`),
+  ].join("; ");
 }

@@ -2,6 +2,7 @@
 import type { Limits } from "../model/limits.ts";
 import { SPAN_ID_BYTES, TRACE_ID_BYTES } from "../model/ids.ts";
 import { assert } from "../util/assert.ts";
+import { traceHash } from "../util/hash.ts";
 import { readSpanIds, type SpanIds } from "./spans.ts";
 import { LENGTH, RESOURCE_SPANS, SCOPE_SPANS, TRACES_DATA, WireReader, tagOf } from "./wire.ts";
 import { varintLength } from "./wire-writer.ts";
@@ -136,8 +137,22 @@ export function hasGoodIds(bytes: Uint8Array, ids: SpanIds): boolean {
  * @returns an array that owns its buffer
  */
 export function dropRejectedSpans(bytes: Uint8Array, limits: Limits): Uint8Array<ArrayBuffer> {
-  const keep: Keep = (start, end) =>
-    end - start <= limits.maxSpanBytes && hasGoodIds(bytes, readSpanIds(bytes, start, end));
+  return dropTraces(bytes, NO_TRACES, limits);
+}
+
+const NO_TRACES: ReadonlySet<number> = new Set();
+
+/** As `dropRejectedSpans`, and without the spans of all traces whose `traceHash` is one of `hashes`. */
+export function dropTraces(
+  bytes: Uint8Array,
+  hashes: ReadonlySet<number>,
+  limits: Limits,
+): Uint8Array<ArrayBuffer> {
+  const keep: Keep = (start, end) => {
+    const ids = readSpanIds(bytes, start, end);
+    if (end - start > limits.maxSpanBytes || !hasGoodIds(bytes, ids)) return false;
+    return hashes.size === 0 || !hashes.has(traceHash(bytes, ids.traceIdAt));
+  };
   return new Rewriter(bytes, keep).run() ?? new Uint8Array(0);
 }
 

@@ -5,12 +5,13 @@ import { concatBytes } from "../util/bytes.ts";
 import { shardOfHash, traceHash } from "../util/hash.ts";
 import { hasGoodIds } from "./rewrite.ts";
 import { readSpanIds, type SpanIds, visitSpans } from "./spans.ts";
+import { type TraceSizes, TraceTally } from "./trace-tally.ts";
 import type { BatchSummary } from "./walk.ts";
 import { LENGTH, RESOURCE_SPANS, SCOPE_SPANS, TRACES_DATA, WireReader, tagOf } from "./wire.ts";
 import { varintLength } from "./wire-writer.ts";
 
 /** What one shard gets of a batch. */
-export interface ShardPart extends Omit<BatchSummary, "rejected"> {
+export interface ShardPart extends Pick<BatchSummary, "spanCount" | "minStartNs" | "maxEndNs">, TraceSizes {
   readonly shard: number;
   /** Bytes of what `write` makes. */
   readonly byteLength: number;
@@ -43,8 +44,8 @@ function fieldLength(bodyLength: number): number {
   return 1 + varintLength(bodyLength) + bodyLength;
 }
 
-function doubled<T extends Int32Array | Uint32Array>(numbers: T, empty: (length: number) => T): T {
-  const grown = empty(2 * numbers.length);
+function doubled(numbers: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const grown = new Int32Array(2 * numbers.length);
   grown.set(numbers);
   return grown;
 }
@@ -52,13 +53,12 @@ function doubled<T extends Int32Array | Uint32Array>(numbers: T, empty: (length:
 /** The spans of one shard: what is known of them, and the messages they are to be written in. */
 class Part {
   readonly shard: number;
+  readonly traces = new TraceTally();
   readonly #bytes: Uint8Array;
   readonly #frame: Frame;
   /** By span, three numbers: start, end, index of its ScopeSpans. */
   #spans = new Int32Array(FIRST_NUMBERS);
   #used = 0;
-  #hashes = new Uint32Array(FIRST_NUMBERS);
-  #hashCount = 0;
   // Times as unsigned halves: a bigint per span would cost as much as the rest.
   #minHigh = 0xffffffff;
   #minLow = 0xffffffff;
@@ -75,17 +75,10 @@ class Part {
   }
 
   add(start: number, end: number, scope: number): void {
-    if (this.#used + 3 > this.#spans.length) this.#spans = doubled(this.#spans, (n) => new Int32Array(n));
+    if (this.#used + 3 > this.#spans.length) this.#spans = doubled(this.#spans);
     this.#spans[this.#used++] = start;
     this.#spans[this.#used++] = end;
     this.#spans[this.#used++] = scope;
-  }
-
-  addHash(hash: number): void {
-    if (this.#hashCount === this.#hashes.length) {
-      this.#hashes = doubled(this.#hashes, (n) => new Uint32Array(n));
-    }
-    this.#hashes[this.#hashCount++] = hash;
   }
 
   addTimes(view: DataView, { startTimeAt, endTimeAt }: SpanIds): void {
@@ -111,15 +104,10 @@ class Part {
       spanCount: this.#used / 3,
       minStartNs: (BigInt(this.#minHigh) << 32n) | BigInt(this.#minLow),
       maxEndNs: (BigInt(this.#maxHigh) << 32n) | BigInt(this.#maxLow),
-      traceHashes: this.#distinctHashes(),
+      ...this.traces.finish(),
       byteLength,
       write: () => this.#write(byteLength),
     };
-  }
-
-  #distinctHashes(): Uint32Array {
-    const sorted = this.#hashes.subarray(0, this.#hashCount).sort();
-    return sorted.filter((hash, i) => i === 0 || hash !== sorted[i - 1]);
   }
 
   #measure(): number {
@@ -236,9 +224,10 @@ class Splitter {
   readonly #frame: Frame;
   readonly #parts: (Part | undefined)[];
   readonly #limits: Limits;
-  // By slot: where the last trace id lies (0 is none) and its shard.
+  // By slot: where the last trace id lies (0 is none), its shard, and its index in the tally of the shard's part.
   readonly #recentIds = new Int32Array(RECENT_IDS);
   readonly #recentShards = new Uint8Array(RECENT_IDS);
+  readonly #recentTraces = new Int32Array(RECENT_IDS);
 
   constructor(bytes: Uint8Array, count: number, limits: Limits) {
     this.#bytes = bytes;
@@ -262,21 +251,26 @@ class Splitter {
     if (end - start > this.#limits.maxSpanBytes) return;
     const ids = readSpanIds(this.#bytes, start, end);
     if (!hasGoodIds(this.#bytes, ids)) return;
-    const part = this.#partOf(ids.traceIdAt);
+    const part = this.#partOf(ids.traceIdAt, end - start);
     part.add(start, end, this.#frame.scopes.length - 1);
     part.addTimes(this.#view, ids);
   }
 
-  #partOf(traceIdAt: number): Part {
+  /** The part that the trace belongs to, in which the span is counted. */
+  #partOf(traceIdAt: number, byteLength: number): Part {
     const slot = this.#view.getInt32(traceIdAt + 12) & (RECENT_IDS - 1);
     const recent = this.#recentIds[slot] ?? 0;
-    if (recent > 0 && sameId(this.#view, recent, traceIdAt)) return this.#part(this.#recentShards[slot] ?? 0);
+    if (recent > 0 && sameId(this.#view, recent, traceIdAt)) {
+      const known = this.#part(this.#recentShards[slot] ?? 0);
+      known.traces.again(this.#recentTraces[slot] ?? 0, byteLength);
+      return known;
+    }
     const hash = traceHash(this.#bytes, traceIdAt);
     const shard = shardOfHash(hash, this.#parts.length);
+    const part = this.#part(shard);
     this.#recentIds[slot] = traceIdAt;
     this.#recentShards[slot] = shard;
-    const part = this.#part(shard);
-    part.addHash(hash);
+    this.#recentTraces[slot] = part.traces.add(hash, byteLength);
     return part;
   }
 

@@ -3,7 +3,9 @@ import type { Limits } from "../model/limits.ts";
 import { SPAN_ID_BYTES, TRACE_ID_BYTES } from "../model/ids.ts";
 import { AppError } from "../util/errors.ts";
 import { traceHash } from "../util/hash.ts";
+import { OWNERS, countAttributes } from "./owners.ts";
 import { ACTIONS, BAD_TAG, MESSAGE, ONE_BYTE_TAGS, longTagAction } from "./schema.ts";
+import { type TraceSizes, TraceTally } from "./trace-tally.ts";
 import {
   ANY_VALUE,
   FIXED32,
@@ -26,7 +28,7 @@ import {
 export type RejectedSpans = Readonly<Record<"tooLarge" | "traceId" | "spanId", number>>;
 
 /** What a batch (TracesData, which is ExportTraceServiceRequest byte for byte) holds, found without decoding it. */
-export interface BatchSummary {
+export interface BatchSummary extends TraceSizes {
   /** Valid spans. */
   readonly spanCount: number;
   readonly rejected: RejectedSpans;
@@ -36,8 +38,10 @@ export interface BatchSummary {
    */
   readonly minStartNs: bigint;
   readonly maxEndNs: bigint;
-  /** Distinct `traceHash` of valid spans, ascending. Owns its buffer. */
-  readonly traceHashes: Uint32Array;
+  /** Valid spans that start outside of what `limits.tenant` has for plausible; 0 when no time was given. */
+  readonly implausibleStarts: number;
+  /** Whether `cutAttributes` is to look at the batch: some attribute or its owner may be beyond a limit of the tenant. */
+  readonly mayExceedAttributes: boolean;
 }
 
 const TRACE_ID_TAG = tagOf(SPAN.traceId, LENGTH);
@@ -62,7 +66,7 @@ const SPAN_ACTIONS = MESSAGE.span * ONE_BYTE_TAGS;
 const LONG_TAG = -1;
 
 /** Slots (a power of 2) for trace ids whose hash is known: a batch interleaves far fewer traces. */
-const RECENT_IDS = 256;
+const RECENT_IDS = 128;
 
 // Of the four bytes tag, length, key tag, key length: the key's tag, and lengths below 128.
 const PLAIN_HEAD_MASK = 0x80ff8000 | 0;
@@ -136,16 +140,29 @@ class Walker {
   #minLow = 0xffffffff;
   #maxHigh = 0;
   #maxLow = 0;
-  // Where the last trace id of each slot lies; 0 is none, an id never lies there.
-  readonly #recentIds = new Int32Array(RECENT_IDS);
-  #hashes = new Uint32Array(64);
-  #hashCount = 0;
+  // By slot: where the last trace id lies, 0 is none (an id never lies there), and its index in the tally.
+  readonly #recent = new Int32Array(2 * RECENT_IDS);
+  readonly #traces = new TraceTally();
+  // High halves of starts that are plausible for certain, or of all when no time was given: others are looked at closely.
+  readonly #nowMs: number | undefined;
+  #plausibleFrom = 0;
+  #plausibleTo = 0xffffffff;
+  #starts: StartBounds | undefined;
+  #implausibleStarts = 0;
+  readonly #maxAttributes: number;
+  #mayExceed = false;
 
-  constructor(bytes: Uint8Array, limits: Limits) {
+  constructor(bytes: Uint8Array, limits: Limits, nowMs: number | undefined) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#reader = new WireReader(bytes);
     this.#limits = limits;
+    this.#maxAttributes = limits.tenant.maxAttributesPerSpan;
+    this.#nowMs = nowMs;
+    if (nowMs === undefined) return;
+    // A number holds such a time to 256 ns: one half more on each side, of 4.3 s, is on the safe side.
+    this.#plausibleFrom = Math.floor((nowMs - limits.tenant.maxStartAgeMs) * HIGH_HALVES_PER_MS) + 2;
+    this.#plausibleTo = Math.floor((nowMs + limits.tenant.maxStartAheadMs) * HIGH_HALVES_PER_MS) - 1;
   }
 
   run(): BatchSummary {
@@ -156,7 +173,9 @@ class Walker {
       rejected: { tooLarge: this.#tooLarge, traceId: this.#badTraceId, spanId: this.#badSpanId },
       minStartNs: none ? 0n : (BigInt(this.#minHigh) << 32n) | BigInt(this.#minLow),
       maxEndNs: (BigInt(this.#maxHigh) << 32n) | BigInt(this.#maxLow),
-      traceHashes: distinct(this.#hashes.subarray(0, this.#hashCount)),
+      implausibleStarts: this.#implausibleStarts,
+      mayExceedAttributes: this.#mayExceed,
+      ...this.#traces.finish(),
     };
   }
 
@@ -223,6 +242,7 @@ class Walker {
       if (length > 127) {
         length = this.#longLength(pos, end);
         pos = this.#reader.pos;
+        this.#noteLong(type, action >>> 3, pos, length);
       } else if (length > end - ++pos) {
         throw malformed("length exceeds its message", at);
       }
@@ -239,6 +259,24 @@ class Walker {
         end = pos + length;
         type = child;
       }
+    }
+  }
+
+  /**
+   * Looks whether the child of 128 bytes or more at `pos`, of a message of type `type`, may be beyond a limit on attributes.
+   * Shorter keys and values never are (MIN_ATTRIBUTE_BYTES), nor is an owner that has no room for so many: a field has two
+   * bytes at least.
+   */
+  #noteLong(type: number, child: number, pos: number, length: number): void {
+    if (type === MESSAGE.keyValue) {
+      const { maxAttributeKeyBytes, maxAttributeValueBytes } = this.#limits.tenant;
+      const most = child === MESSAGE.anyValue ? maxAttributeValueBytes : maxAttributeKeyBytes;
+      if (length > most) this.#mayExceed = true;
+    } else if (length > 2 * this.#maxAttributes && !this.#mayExceed) {
+      const tags = OWNERS.get(child);
+      if (tags === undefined) return;
+      const count = countAttributes(this.#bytes, pos, pos + length, tags);
+      this.#mayExceed = count > this.#maxAttributes;
     }
   }
 
@@ -299,7 +337,7 @@ class Walker {
     if (end - start > this.#limits.maxSpanBytes) this.#tooLarge++;
     else if (traceIdLength !== TRACE_ID_BYTES || !isNonZero(view, traceIdAt, 16)) this.#badTraceId++;
     else if (spanIdLength !== SPAN_ID_BYTES || !isNonZero(view, spanIdAt, 8)) this.#badSpanId++;
-    else this.#accept(traceIdAt, startAt, endAt);
+    else this.#accept(traceIdAt, startAt, endAt, end - start);
   }
 
   /**
@@ -318,11 +356,12 @@ class Walker {
     const length = reader.length(end);
     const start = reader.pos;
     this.#valueAt = start;
+    if (length > 127) this.#noteLong(MESSAGE.span, action >>> 3, start, length);
     if (action > 7) this.#walk(start, start + length, action >>> 3);
     return start + length;
   }
 
-  #accept(traceIdAt: number, startAt: number, endAt: number): void {
+  #accept(traceIdAt: number, startAt: number, endAt: number, byteLength: number): void {
     const view = this.#view;
     this.#spanCount++;
     const startLow = startAt < 0 ? 0 : view.getUint32(startAt, true);
@@ -331,6 +370,7 @@ class Walker {
       this.#minHigh = startHigh;
       this.#minLow = startLow;
     }
+    if (startHigh < this.#plausibleFrom || startHigh > this.#plausibleTo) this.#noteStart(startHigh, startLow);
     const endLow = endAt < 0 ? 0 : view.getUint32(endAt, true);
     const endHigh = endAt < 0 ? 0 : view.getUint32(endAt + 4, true);
     if (endHigh > this.#maxHigh || (endHigh === this.#maxHigh && endLow > this.#maxLow)) {
@@ -338,17 +378,44 @@ class Walker {
       this.#maxLow = endLow;
     }
     // A batch has several spans of a trace: mostly the hash is known, and comparing is cheaper than hashing.
-    const slot = view.getInt32(traceIdAt + 12) & (RECENT_IDS - 1);
-    const recent = this.#recentIds[slot] ?? 0;
-    if (recent > 0 && sameId(view, recent, traceIdAt)) return;
-    this.#recentIds[slot] = traceIdAt;
-    if (this.#hashCount === this.#hashes.length) {
-      const grown = new Uint32Array(2 * this.#hashCount);
-      grown.set(this.#hashes);
-      this.#hashes = grown;
+    const slot = 2 * (view.getInt32(traceIdAt + 12) & (RECENT_IDS - 1));
+    const recent = this.#recent[slot] ?? 0;
+    if (recent > 0 && sameId(view, recent, traceIdAt)) {
+      this.#traces.again(this.#recent[slot + 1] ?? 0, byteLength);
+      return;
     }
-    this.#hashes[this.#hashCount++] = traceHash(this.#bytes, traceIdAt);
+    this.#recent[slot] = traceIdAt;
+    this.#recent[slot + 1] = this.#traces.add(traceHash(this.#bytes, traceIdAt), byteLength);
   }
+
+  #noteStart(high: number, low: number): void {
+    const { maxStartAgeMs, maxStartAheadMs } = this.#limits.tenant;
+    const nowMs = this.#nowMs ?? 0;
+    const { from, to } = (this.#starts ??= {
+      from: halvesOf(nowMs - maxStartAgeMs),
+      to: halvesOf(nowMs + maxStartAheadMs),
+    });
+    const isEarly = high < from.high || (high === from.high && low < from.low);
+    if (isEarly || high > to.high || (high === to.high && low > to.low)) this.#implausibleStarts++;
+  }
+}
+
+/** A time in ns as two unsigned halves. */
+interface Halves {
+  readonly high: number;
+  readonly low: number;
+}
+
+interface StartBounds {
+  readonly from: Halves;
+  readonly to: Halves;
+}
+
+const HIGH_HALVES_PER_MS = 1e6 / 2 ** 32;
+
+function halvesOf(ms: number): Halves {
+  const ns = BigInt(Math.max(0, Math.round(ms))) * 1_000_000n;
+  return { high: Number(ns >> 32n), low: Number(ns & 0xffffffffn) };
 }
 
 function actionOf(type: number, tag: number): number {
@@ -374,23 +441,15 @@ function sameId(view: DataView, a: number, b: number): boolean {
   return true;
 }
 
-/** Sorts `hashes` in place and returns the distinct ones in a buffer of their own. */
-function distinct(hashes: Uint32Array): Uint32Array {
-  hashes.sort();
-  let count = 0;
-  for (const hash of hashes) {
-    if (count === 0 || hash !== hashes[count - 1]) hashes[count++] = hash;
-  }
-  return hashes.slice(0, count);
-}
-
 /**
  * Validates a whole batch, down to the last attribute value, in time linear in its size and without recursion.
  * Strings are not checked for UTF-8. Unknown fields are passed over. Spans with bad ids or of too many bytes are counted
  * as rejected and stay in `bytes` (see `dropRejectedSpans`). `bytes` is neither changed nor retained.
  * @throws AppError `invalid_argument` naming the byte: bad tag, wire type, varint or length; a known field with
- * another wire type; a group; values nested deeper than `limits.maxValueDepth` (at least 1)
+ * another wire type; a group; values nested deeper than `limits.maxValueDepth` (at least 1). `too_large`: more than 2^21
+ * traces
+ * @param nowMs looks whether starts are plausible then
  */
-export function walkBatch(bytes: Uint8Array, limits: Limits): BatchSummary {
-  return new Walker(bytes, limits).run();
+export function walkBatch(bytes: Uint8Array, limits: Limits, nowMs?: number): BatchSummary {
+  return new Walker(bytes, limits, nowMs).run();
 }

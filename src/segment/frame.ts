@@ -4,10 +4,14 @@ import type { Codec } from "../util/codec.ts";
 import { crc32, decompress } from "../util/codec.ts";
 
 const VERSION = 1;
+/** With the sizes of the traces behind their hashes. */
+const VERSION_WITH_SIZES = 2;
 const FIXED_HEAD_BYTES = 40;
 const FLAG_ANY_TRACE = 1;
 /** Hashes kept in a head: 1 MiB, so that head and the first part of the body share a row. */
 export const MAX_TRACE_HASHES = 262_144;
+/** Traces whose sizes are kept as well: 1.5 MiB. */
+export const MAX_SIZED_TRACES = 131_072;
 const CODECS: readonly Codec[] = ["raw", "gzip", "zstd", "deflate"];
 
 /** What the index needs of a frame. Byte counts are exact; times are ns since 1970. */
@@ -21,6 +25,8 @@ export interface FrameHead {
   readonly maxEndNs: bigint;
   /** Distinct trace hashes, ascending; undefined when the frame may hold any trace. */
   readonly traceHashes: Uint32Array | undefined;
+  /** By trace, in the order of the hashes: bytes of its spans; then, again by trace, spans. Undefined: not known. */
+  readonly traceSizes: Uint32Array | undefined;
   /** Bytes of the head itself. */
   readonly headLength: number;
 }
@@ -56,6 +62,23 @@ export function encodeHead(content: FrameContent): Uint8Array {
 }
 
 /**
+ * The head with the sizes of its traces. The shard adds them: a shard of an older version, which a Worker may reach during
+ * a deploy, would not know where such a head ends. As it is when they do not fit it or a row, or are there already.
+ * @param sizes as `FrameHead.traceSizes`
+ */
+export function withTraceSizes(head: Uint8Array, sizes: Uint32Array): Uint8Array {
+  if (head.length < FIXED_HEAD_BYTES) return head;
+  const hashCount = new DataView(head.buffer, head.byteOffset).getUint32(36, true);
+  if (head[0] !== VERSION || sizes.length !== 2 * hashCount || hashCount > MAX_SIZED_TRACES) return head;
+  const out = new Uint8Array(head.length + 4 * sizes.length);
+  out.set(head);
+  out[0] = VERSION_WITH_SIZES;
+  const view = new DataView(out.buffer);
+  for (let i = 0; i < sizes.length; i++) view.setUint32(head.length + 4 * i, sizes[i] ?? 0, true);
+  return out;
+}
+
+/**
  * Reads the head that begins at `offset`.
  * @throws AppError `corrupt`
  */
@@ -63,11 +86,13 @@ export function decodeHead(bytes: Uint8Array, offset = 0): FrameHead {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length - offset < FIXED_HEAD_BYTES) throw corrupt(`head cut short at byte ${offset}`);
   const codec = CODECS[view.getUint8(offset + 1)];
-  if (view.getUint8(offset) !== VERSION || codec === undefined)
+  const version = view.getUint8(offset);
+  if ((version !== VERSION && version !== VERSION_WITH_SIZES) || codec === undefined)
     throw corrupt(`unknown head at byte ${offset}`);
   const hashCount = view.getUint32(offset + 36, true);
-  const headLength = FIXED_HEAD_BYTES + 4 * hashCount;
-  if (bytes.length - offset < headLength) throw corrupt(`${hashCount} trace hashes cut short`);
+  const hashesEnd = offset + FIXED_HEAD_BYTES + 4 * hashCount;
+  const headLength = FIXED_HEAD_BYTES + (version === VERSION ? 4 : 12) * hashCount;
+  if (bytes.length - offset < headLength) throw corrupt(`${hashCount} traces cut short`);
   const anyTrace = (view.getUint16(offset + 2, true) & FLAG_ANY_TRACE) !== 0;
   return {
     codec,
@@ -77,7 +102,8 @@ export function decodeHead(bytes: Uint8Array, offset = 0): FrameHead {
     spanCount: view.getUint32(offset + 16, true),
     minStartNs: view.getBigUint64(offset + 20, true),
     maxEndNs: view.getBigUint64(offset + 28, true),
-    traceHashes: anyTrace ? undefined : readHashes(view, offset + FIXED_HEAD_BYTES, hashCount),
+    traceHashes: anyTrace ? undefined : readNumbers(view, offset + FIXED_HEAD_BYTES, hashCount),
+    traceSizes: version === VERSION ? undefined : readNumbers(view, hashesEnd, 2 * hashCount),
     headLength,
   };
 }
@@ -108,10 +134,10 @@ export function openBody(
   return raw;
 }
 
-function readHashes(view: DataView, offset: number, count: number): Uint32Array {
-  const hashes = new Uint32Array(count);
-  for (let i = 0; i < count; i++) hashes[i] = view.getUint32(offset + 4 * i, true);
-  return hashes;
+function readNumbers(view: DataView, offset: number, count: number): Uint32Array {
+  const numbers = new Uint32Array(count);
+  for (let i = 0; i < count; i++) numbers[i] = view.getUint32(offset + 4 * i, true);
+  return numbers;
 }
 
 function corrupt(what: string): AppError {

@@ -15,6 +15,11 @@ export interface FrameRef {
 
 const CODECS: readonly Codec[] = ["raw", "gzip", "zstd", "deflate"];
 const FRAME_FIELDS = 6;
+const TRACE_FIELDS = 4;
+const HASH = 0;
+const NEWEST = 1;
+const BYTES = 2;
+const SPANS = 3;
 const NONE = 0xffffffff;
 
 function grown(array: Uint32Array<ArrayBuffer>, length: number): Uint32Array<ArrayBuffer> {
@@ -32,11 +37,12 @@ export class LiveIndex {
   #rawBytes = 0;
   #minStartNs: bigint | undefined;
   #maxEndNs = 0n;
-  // Open addressing over distinct hashes: slot -> (hash, newest entry). Entries of one hash are chained, so that a
-  // trace in every frame costs O(1) an entry and not a longer probe each time.
-  #slotHash = new Uint32Array(256);
-  #slotHead = new Uint32Array(256).fill(NONE);
-  #hashCount = 0;
+  // Open addressing: slot -> trace. A trace is (hash, newest entry, bytes, spans); of traces with the same hash there is
+  // one. Entries of one hash are chained, so that a trace in every frame costs O(1) an entry and not a longer probe each
+  // time.
+  #slots = new Uint32Array(256).fill(NONE);
+  #traces = new Uint32Array(64 * TRACE_FIELDS);
+  #traceCount = 0;
   #entryFrame = new Uint32Array(256);
   #entryNext = new Uint32Array(256);
   #entryCount = 0;
@@ -61,6 +67,26 @@ export class LiveIndex {
     return this.#frameCount;
   }
 
+  /** Distinct hashes. */
+  get traceCount(): number {
+    return this.#traceCount;
+  }
+
+  /** Whether a frame has a trace with this hash, as far as frames say. */
+  has(hash: number): boolean {
+    return this.#slots[this.#slotOf(hash)] !== NONE;
+  }
+
+  /** Bytes of the spans of a trace, as far as frames say. */
+  bytesOf(hash: number): number {
+    return this.#sizeOf(hash, BYTES);
+  }
+
+  /** Spans of a trace, likewise. */
+  spansOf(hash: number): number {
+    return this.#sizeOf(hash, SPANS);
+  }
+
   /** Adds the frame whose body begins at `offset` of `row`. */
   add(head: FrameHead, row: number, offset: number): void {
     const frame = this.#frameCount++;
@@ -74,14 +100,22 @@ export class LiveIndex {
     if (this.#minStartNs === undefined || head.minStartNs < this.#minStartNs)
       this.#minStartNs = head.minStartNs;
     if (head.maxEndNs > this.#maxEndNs) this.#maxEndNs = head.maxEndNs;
-    if (head.traceHashes === undefined) this.#anyTrace.push(frame);
-    else for (const hash of head.traceHashes) this.#addEntry(hash, frame);
+    const { traceHashes, traceSizes } = head;
+    if (traceHashes === undefined) this.#anyTrace.push(frame);
+    else
+      traceHashes.forEach((hash, i) => {
+        const at = this.#addEntry(hash, frame) * TRACE_FIELDS;
+        if (traceSizes === undefined) return;
+        this.#traces[at + BYTES] = (this.#traces[at + BYTES] ?? 0) + (traceSizes[i] ?? 0);
+        this.#traces[at + SPANS] = (this.#traces[at + SPANS] ?? 0) + (traceSizes[traceHashes.length + i] ?? 0);
+      });
   }
 
   /** Frames that may hold a trace with this hash, in the order they were added. */
   find(hash: number): FrameRef[] {
     const frames = [...this.#anyTrace];
-    let entry = this.#slotHead[this.#slotOf(hash)] ?? NONE;
+    const trace = this.#slots[this.#slotOf(hash)] ?? NONE;
+    let entry = trace === NONE ? NONE : (this.#traces[trace * TRACE_FIELDS + NEWEST] ?? NONE);
     while (entry !== NONE) {
       frames.push(this.#entryFrame[entry] ?? 0);
       entry = this.#entryNext[entry] ?? NONE;
@@ -113,37 +147,47 @@ export class LiveIndex {
     return { row, offset, codec: CODECS[codec] ?? "raw", rawLength, bodyLength, bodyCrc };
   }
 
-  #slotOf(hash: number): number {
-    const mask = this.#slotHash.length - 1;
-    let slot = hash & mask;
-    while (this.#slotHead[slot] !== NONE && this.#slotHash[slot] !== hash) slot = (slot + 1) & mask;
-    return slot;
+  #sizeOf(hash: number, field: number): number {
+    const trace = this.#slots[this.#slotOf(hash)] ?? NONE;
+    return trace === NONE ? 0 : (this.#traces[trace * TRACE_FIELDS + field] ?? 0);
   }
 
-  #addEntry(hash: number, frame: number): void {
-    if (2 * this.#hashCount >= this.#slotHash.length) this.#growSlots();
+  /** The slot of the trace with this hash, or the free one in which it belongs. */
+  #slotOf(hash: number): number {
+    const mask = this.#slots.length - 1;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const trace = this.#slots[slot] ?? NONE;
+      if (trace === NONE || this.#traces[trace * TRACE_FIELDS + HASH] === hash) return slot;
+    }
+  }
+
+  /** Returns the trace. */
+  #addEntry(hash: number, frame: number): number {
+    if (2 * this.#traceCount >= this.#slots.length) this.#growSlots();
     const slot = this.#slotOf(hash);
-    const newest = this.#slotHead[slot] ?? NONE;
-    if (newest === NONE) this.#hashCount++;
+    const trace = this.#slots[slot] === NONE ? this.#addTrace(hash, slot) : (this.#slots[slot] ?? 0);
     const entry = this.#entryCount++;
     this.#entryFrame = grown(this.#entryFrame, this.#entryCount);
     this.#entryNext = grown(this.#entryNext, this.#entryCount);
     this.#entryFrame[entry] = frame;
-    this.#entryNext[entry] = newest;
-    this.#slotHash[slot] = hash;
-    this.#slotHead[slot] = entry;
+    this.#entryNext[entry] = this.#traces[trace * TRACE_FIELDS + NEWEST] ?? NONE;
+    this.#traces[trace * TRACE_FIELDS + NEWEST] = entry;
+    return trace;
+  }
+
+  #addTrace(hash: number, slot: number): number {
+    const trace = this.#traceCount++;
+    this.#traces = grown(this.#traces, this.#traceCount * TRACE_FIELDS);
+    this.#traces[trace * TRACE_FIELDS + HASH] = hash;
+    this.#traces[trace * TRACE_FIELDS + NEWEST] = NONE;
+    this.#slots[slot] = trace;
+    return trace;
   }
 
   #growSlots(): void {
-    const hashes = this.#slotHash;
-    const heads = this.#slotHead;
-    this.#slotHash = new Uint32Array(2 * hashes.length);
-    this.#slotHead = new Uint32Array(2 * heads.length).fill(NONE);
-    for (let i = 0; i < heads.length; i++) {
-      if (heads[i] === NONE) continue;
-      const slot = this.#slotOf(hashes[i] ?? 0);
-      this.#slotHash[slot] = hashes[i] ?? 0;
-      this.#slotHead[slot] = heads[i] ?? NONE;
+    this.#slots = new Uint32Array(2 * this.#slots.length).fill(NONE);
+    for (let trace = 0; trace < this.#traceCount; trace++) {
+      this.#slots[this.#slotOf(this.#traces[trace * TRACE_FIELDS + HASH] ?? 0)] = trace;
     }
   }
 }

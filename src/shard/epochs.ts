@@ -30,6 +30,8 @@ interface Epoch {
 
 export interface ParsedFrame extends Frame {
   readonly parsed: FrameHead;
+  /** Shards that the tenant's spans are spread over. */
+  readonly shardCount: number;
 }
 
 /** Part of its time that an epoch is young: with room for clocks that differ a little. */
@@ -70,6 +72,25 @@ export class Epochs {
     return this.#epochs.reduce((sum, epoch) => sum + epoch.index.rawBytes, 0);
   }
 
+  /** Traces in no block yet; one that has spans in two epochs is two. */
+  get traceCount(): number {
+    return this.#epochs.reduce((sum, epoch) => sum + epoch.index.traceCount, 0);
+  }
+
+  /** Whether spans of the trace would bring nothing new to the open epoch's index. */
+  isOpen(hash: number): boolean {
+    return this.#current()?.index.has(hash) ?? false;
+  }
+
+  /** Bytes of the spans of a trace that are in no block yet. */
+  bytesOf(hash: number): number {
+    return this.#epochs.reduce((sum, epoch) => sum + epoch.index.bytesOf(hash), 0);
+  }
+
+  spansOf(hash: number): number {
+    return this.#epochs.reduce((sum, epoch) => sum + epoch.index.spansOf(hash), 0);
+  }
+
   /**
    * Writes the frames, cutting the open epoch before it would pass `flushBytes`.
    * The frames are readable when this returns, durable after `storage.sync()`.
@@ -79,7 +100,7 @@ export class Epochs {
       const room = this.#limits.flushBytes - (this.#current()?.index.rawBytes ?? 0);
       const end = fitting(frames, at, room);
       if (end === at && this.#current() !== undefined) {
-        this.cut(this.#current()?.id ?? 0);
+        this.cutOpen();
         continue;
       }
       const taken = frames.slice(at, Math.max(end, at + 1));
@@ -101,6 +122,12 @@ export class Epochs {
   cut(id: number): void {
     const epoch = this.#epochs.find((candidate) => candidate.id === id);
     if (epoch !== undefined) epoch.cut = true;
+  }
+
+  /** Closes the open epoch, if there is one: it is due at once. */
+  cutOpen(): void {
+    const open = this.#current();
+    if (open !== undefined) open.cut = true;
   }
 
   /** Epochs to flush at `nowMs`, oldest first. */

@@ -1,7 +1,7 @@
 // The state machine behind a TraceShard object: buffer, flush, catalogue. Everything outside comes through ports.
 import { PLAN_LIMITS, type PlanLimits } from "../compaction/plan.ts";
 import type { Limits } from "../model/limits.ts";
-import { decodeHead } from "../segment/frame.ts";
+import { decodeHead, withTraceSizes } from "../segment/frame.ts";
 import type { BlockTail, CatalogueBlock, TimeRange } from "../store/catalogue.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type {
@@ -19,6 +19,7 @@ import type {
 import type { ShardLoad } from "../store/tenant-rpc.ts";
 import type { Clock } from "../util/clock.ts";
 import { AppError, messageOf } from "../util/errors.ts";
+import { Admission, sharesOf } from "./admission.ts";
 import { Catalogue } from "./catalogue.ts";
 import { Destruction } from "./destruction.ts";
 import type { ParsedFrame } from "./epochs.ts";
@@ -84,7 +85,8 @@ export class Shard {
   readonly #jobs: Jobs;
   readonly #retention: Retention;
   readonly #destruction: Destruction;
-  readonly #commits: GroupCommit<ParsedFrame>;
+  readonly #admission: Admission;
+  readonly #commits: GroupCommit<ParsedFrame, AppendResult>;
   readonly #load: LoadMeter;
   #alarmAt: number | null;
   /** No alarm is set, and one may be needed. */
@@ -115,6 +117,7 @@ export class Shard {
     });
     this.#retention = new Retention(storage, this.#catalogue, limits);
     this.#destruction = new Destruction({ ...identity, storage, objects, limits });
+    this.#admission = new Admission({ ...identity, storage, catalogue: this.#catalogue, limits });
     this.#commits = new GroupCommit({
       maxGroupBytes: limits.maxRowBytes,
       gather: ports.pause,
@@ -134,19 +137,29 @@ export class Shard {
 
   /** Resolves once the batch is durable and readable, or says why not and when to try again. */
   async append(batch: AppendBatch): Promise<AppendResult> {
-    const parsed = decodeHead(batch.head);
+    const head = batch.traceSizes === undefined ? batch.head : withTraceSizes(batch.head, batch.traceSizes);
+    const parsed = decodeHead(head);
     if (parsed.bodyLength !== batch.body.length) {
       throw new AppError("internal", `frame has ${batch.body.length} of ${parsed.bodyLength} bytes`);
     }
     if (this.#destruction.hasBegun) return { ok: false, kind: "not_found", message: DELETED };
-    this.#load.note(this.#ports.clock.now(), parsed.rawLength);
-    const refusal = this.#refusal(batch.head.length + batch.body.length, parsed.rawLength);
+    const now = this.#ports.clock.now();
+    const refusal = this.#admission.admit(batch, parsed, now);
     if (refusal !== undefined) return refusal;
-    const frame: ParsedFrame = { head: batch.head, body: batch.body, parsed };
+    // What is over the tenant's rate is no reason for more shards.
+    this.#load.note(now, parsed.rawLength);
+    const result = await this.#store({ head, body: batch.body, parsed, shardCount: sharesOf(batch) });
+    if (result.ok) this.#appends++;
+    else this.#admission.giveBack(batch, parsed);
+    return result;
+  }
+
+  async #store(frame: ParsedFrame): Promise<AppendResult> {
+    const bytes = frame.head.length + frame.body.length;
+    const refusal = this.#refusal(bytes, frame.parsed.rawLength);
+    if (refusal !== undefined) return refusal;
     try {
-      await this.#commits.submit(frame, frame.head.length + frame.body.length);
-      this.#appends++;
-      return { ok: true };
+      return await this.#commits.submit(frame, bytes);
     } catch (error) {
       const message = `storage refused the batch: ${messageOf(error)}`;
       return { ok: false, kind: "unavailable", message, retryAfterMs: RETRY_UNFLUSHED_MS };
@@ -207,8 +220,9 @@ export class Shard {
     this.#failedReads += count;
   }
 
-  configure({ retentionMs }: ShardSettings): Promise<void> {
+  configure({ limits, retentionMs }: ShardSettings): Promise<void> {
     this.#retention.configure(retentionMs);
+    this.#admission.configure(limits);
     return this.#changed();
   }
 
@@ -334,11 +348,16 @@ export class Shard {
     return undefined;
   }
 
-  async #commit(frames: readonly ParsedFrame[]): Promise<void> {
+  async #commit(frames: readonly ParsedFrame[]): Promise<readonly AppendResult[]> {
     if (this.#destruction.hasBegun) throw new AppError("not_found", DELETED);
-    this.#epochs.append(frames, this.#ports.clock.now());
+    const results = this.#admission.judge(frames, this.#epochs);
+    const taken = frames.filter((_, i) => results[i]?.ok === true);
+    if (taken.length > 0) this.#epochs.append(taken, this.#ports.clock.now());
+    // Too many traces: they are written to a block now, not when their time has come.
+    if (results.some((result) => !result.ok && result.kind === "rate_limited")) this.#epochs.cutOpen();
     this.#arm();
-    await this.#ports.storage.sync();
+    if (taken.length > 0) await this.#ports.storage.sync();
+    return results;
   }
 
   /**

@@ -1,5 +1,6 @@
 // The objects' methods as their callers see them. Fields may be added, never changed: during a deploy the
 // versions of Worker and object differ for minutes.
+import type { TenantLimitOverrides, TokenLimits } from "../model/tenant-limits.ts";
 import type { BlockTail, CatalogueBlock, TimeRange } from "./catalogue.ts";
 import type { ByteRange } from "./object-store.ts";
 
@@ -7,6 +8,18 @@ import type { ByteRange } from "./object-store.ts";
 export interface AppendBatch {
   readonly head: Uint8Array;
   readonly body: Uint8Array;
+  /** By trace, in the order of the head's hashes: bytes of its spans; then, again by trace, spans. */
+  readonly traceSizes?: Uint32Array;
+  /** Shards that the tenant's spans are spread over, as the sender does it: each has that share of the rates. Default 1. */
+  readonly shardCount?: number;
+  readonly caller?: AppendCaller;
+}
+
+/** Who sends. */
+export interface AppendCaller {
+  readonly tokenId?: string;
+  /** Rates of the token's own. */
+  readonly limits?: TokenLimits;
 }
 
 /** Expected refusals are values: a throw across the call costs six times as much and is logged as a fault. */
@@ -18,8 +31,15 @@ export type AppendResult =
       readonly message: string;
       readonly retryAfterMs: number;
     }
-  /** The tenant is being deleted: nothing is taken any more. */
-  | { readonly ok: false; readonly kind: "not_found"; readonly message: string };
+  /** `not_found`: the tenant is being deleted, nothing is taken any more. `too_large`: the batch never passes. */
+  | { readonly ok: false; readonly kind: "not_found" | "too_large"; readonly message: string }
+  /** Nothing was stored; without the spans of these traces the batch passes. */
+  | {
+      readonly ok: false;
+      readonly kind: "trace_too_large";
+      readonly message: string;
+      readonly traceHashes: Uint32Array;
+    };
 
 /** Where in one block the pages lie that may hold a trace. */
 export interface BlockRef {
@@ -198,6 +218,8 @@ export interface ShardJobsRpc {
 export interface ShardSettings {
   /** Milliseconds that spans are kept; undefined: the installation's default. */
   readonly retentionMs?: number | undefined;
+  /** What was set for the tenant; the rest are the installation's defaults. */
+  readonly limits?: TenantLimitOverrides | undefined;
 }
 
 export interface TraceShardRpc extends ShardJobsRpc {
