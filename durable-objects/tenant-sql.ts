@@ -1,5 +1,6 @@
 // Tenant storage over a Durable Object's SQLite. Every statement of the tenant stands here.
 import { TENANT_MIGRATIONS } from "../migrations/index.ts";
+import { TENANT_LIMIT_FIELDS } from "../src/model/tenant-limits.ts";
 import type { TokenRecord } from "../src/model/token.ts";
 import type { AuditEntry, StoredOverrides } from "../src/store/tenant-rpc.ts";
 import {
@@ -10,6 +11,9 @@ import {
   type TenantStorage,
 } from "../src/tenant/storage.ts";
 import { migrate } from "./migrate.ts";
+
+/** Of a setting's name, before that of the limit. */
+const LIMIT_PREFIX = "limit_";
 
 export class TenantSql implements TenantStorage {
   readonly #storage: DurableObjectStorage;
@@ -39,6 +43,12 @@ export class TenantSql implements TenantStorage {
       versions,
       shardCount: settings.get("shard_count") ?? 1,
       retentionMs: settings.get("retention_ms"),
+      limits: Object.fromEntries(
+        TENANT_LIMIT_FIELDS.flatMap((field) => {
+          const value = settings.get(LIMIT_PREFIX + field);
+          return value === undefined ? [] : [[field, value]];
+        }),
+      ),
       isRetentionUnsent: settings.has("retention_unsent"),
       deletingSinceMs: settings.get("deleting_since_ms"),
       version: settings.get("version") ?? 0,
@@ -52,6 +62,10 @@ export class TenantSql implements TenantStorage {
     const settings: readonly [string, number | undefined][] = [
       ["shard_count", record.shardCount],
       ["retention_ms", record.retentionMs],
+      ...TENANT_LIMIT_FIELDS.map((field): [string, number | undefined] => [
+        LIMIT_PREFIX + field,
+        record.limits[field],
+      ]),
       ["retention_unsent", record.isRetentionUnsent ? 1 : undefined],
       ["deleting_since_ms", record.deletingSinceMs],
       ["version", record.version === 0 ? undefined : record.version],

@@ -1,5 +1,6 @@
 // Tenant: what is set for one tenant. A thin shell: storage, alarm, calls.
 import { DurableObject } from "cloudflare:workers";
+import type { TenantLimitOverrides } from "../src/model/tenant-limits.ts";
 import { readConfig } from "../src/model/config.ts";
 import type { Bindings } from "../src/store/bindings.ts";
 import { shardName } from "../src/store/keys.ts";
@@ -44,6 +45,10 @@ export class Tenant extends DurableObject<Bindings> implements TenantRpc {
 
   async setRetention(ms: number | undefined, change?: Change): Promise<TenantReply> {
     return this.#tenant.setRetention(ms, change);
+  }
+
+  async setLimits(limits: TenantLimitOverrides, change?: Change): Promise<TenantReply> {
+    return this.#tenant.setLimits(limits, change);
   }
 
   async startDeletion(change?: Change): Promise<TenantReply> {

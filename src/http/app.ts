@@ -16,6 +16,8 @@ import { tagRoutes } from "./routes/tags.ts";
 import { traceDiffRoutes } from "./routes/trace-diff.ts";
 import { traceRoutes } from "./routes/traces.ts";
 import { ZIPKIN_V1_PATH, ZIPKIN_V2_PATH, zipkinRoutes } from "./routes/zipkin.ts";
+import { ingestEntry } from "./ingest-entry.ts";
+import { QUERY_PATHS, queryLimits } from "./query-limits.ts";
 import { routedPath } from "./routed-path.ts";
 import { scanPorts } from "./scan-ports.ts";
 import { securityHeaders } from "./security-headers.ts";
@@ -55,10 +57,13 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   const cors = ingestCors(deps.corsAllowedOrigins);
   for (const { path } of INGEST) app.use(path, cors);
   app.use("*", access(deps.authenticator, AREAS, { scope: "read", refuse: plainRefusal }));
-  app.route("/", otlpRoutes(deps));
-  app.route("/", zipkinRoutes(deps));
-  app.route("/", jaegerRoutes(deps));
-  app.route("/", grpcWebRoutes(deps));
+  const findEntry = ingestEntry(deps);
+  app.route("/", otlpRoutes(deps, findEntry));
+  app.route("/", zipkinRoutes(deps, findEntry));
+  app.route("/", jaegerRoutes(deps, findEntry));
+  app.route("/", grpcWebRoutes(deps, findEntry));
+  const limited = queryLimits(deps);
+  for (const path of QUERY_PATHS) app.use(path, limited);
   // Before the route of a trace by id, which would take "diff" for one.
   app.route("/", traceDiffRoutes(deps));
   app.route("/", traceRoutes(deps));

@@ -1,18 +1,23 @@
 // Spans in a format that is not OTLP: read, inflate, convert, store; 202 or a text.
 import type { Context } from "hono";
-import { ingestConverted, rejectedCount } from "../ingest/ingest.ts";
+import { ingestConverted, rejectedCount, SOMETHING } from "../ingest/ingest.ts";
 import { codecOf, readBody } from "../ingest/read-body.ts";
+import type { Limits } from "../model/limits.ts";
 import type { Converted } from "../otlp/batch-builder.ts";
-import { describeRejected } from "../otlp/response.ts";
 import { decompress } from "../util/codec.ts";
 import { AppError } from "../util/errors.ts";
 import { logWarning } from "../util/log.ts";
-import { tenantOf } from "./access.ts";
 import type { AppDeps, AppEnv } from "./deps.ts";
 import { errorResponse } from "./errors.ts";
+import type { FindEntry } from "./ingest-entry.ts";
 
 /** Makes OTLP of an inflated body, which it may use up. */
-export type Convert = (body: Uint8Array) => Converted;
+export type Convert = (body: Uint8Array, limits: Limits) => Converted;
+
+export interface ConvertPorts {
+  readonly deps: AppDeps;
+  readonly findEntry: FindEntry;
+}
 
 /**
  * Stores the spans of a request. The answer is an empty 202 when any was stored (or none was sent), whatever else was
@@ -21,24 +26,25 @@ export type Convert = (body: Uint8Array) => Converted;
  */
 export async function convertAndIngest(
   c: Context<AppEnv>,
-  deps: AppDeps,
+  { deps, findEntry }: ConvertPorts,
   format: string,
   convert: Convert,
 ): Promise<Response> {
   try {
-    const { limits } = deps;
     const request = c.req.raw;
     const codec = codecOf(request.headers.get("content-encoding"));
-    const body = decompress(codec, await readBody(request, limits), limits.maxBodyBytes);
-    const { traces, refusedSpans, firstRefusal } = convert(body);
-    const shards = await deps.shards.forWriting(tenantOf(c));
-    const { acceptedSpans, rejected } = await ingestConverted(shards, traces, limits);
+    const sent = await readBody(request, deps.limits);
+    const { target, limits, rates } = await findEntry(c);
+    rates.check(SOMETHING);
+    const body = decompress(codec, sent, limits.maxBodyBytes);
+    const { traces, refusedSpans, firstRefusal } = convert(body, limits);
+    const { acceptedSpans, rejected, message } = await ingestConverted(target, traces, limits);
     const refused = refusedSpans + rejectedCount(rejected);
+    const reason = firstRefusal ?? message;
     if (refused > 0) {
-      const reason = firstRefusal ?? describeRejected(rejected);
       logWarning("spans refused", { format, refusedSpans: refused, acceptedSpans, reason });
       if (acceptedSpans === 0) throw new AppError("invalid_argument", reason);
-    }
+    } else if (message !== "") logWarning("attributes cut", { format, acceptedSpans, reason });
     return new Response(null, { status: 202 });
   } catch (error) {
     return errorResponse(error);

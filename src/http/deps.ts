@@ -38,5 +38,9 @@ export interface AppDeps {
 
 /** What the middleware tells the routes. */
 export interface AppEnv {
-  readonly Variables: { caller: Caller };
+  readonly Variables: {
+    caller: Caller;
+    /** Of a query: what holds for its tenants. */
+    limits: Limits;
+  };
 }

@@ -1,5 +1,6 @@
 // Spans into shards: inflate, check, frame, append. All protocols become OTLP protobuf first.
 import type { Limits } from "../model/limits.ts";
+import type { BatchLoad } from "../model/rate-limiter.ts";
 import { cutAttributes } from "../otlp/attribute-limits.ts";
 import { jsonToProtobuf } from "../otlp/json.ts";
 import { type CutCounts, describeOutcome, type RefusedSpans } from "../otlp/response.ts";
@@ -43,6 +44,11 @@ export interface Sender {
   readonly rates?: SenderRates;
 }
 
+/** The shards that a batch is spread over, and from whom it is. */
+export interface IngestTarget extends BatchShards {
+  readonly sender?: Sender;
+}
+
 /**
  * Checks an OTLP body, compressed with `codec`, and stores its valid spans.
  * Resolves only once they are durable in all shards that they belong to.
@@ -52,17 +58,19 @@ export interface Sender {
  * then: the client sends the whole batch again, and what is there twice is found once
  */
 export async function ingestOtlp(
-  shards: BatchShards,
+  shards: IngestTarget,
   format: OtlpFormat,
   sent: { readonly codec: Codec; readonly bytes: Uint8Array },
   limits: Limits,
-  sender: Sender = {},
 ): Promise<IngestResult> {
+  // Of a body that is compressed, or that shrinks when it is converted, only so much is certain before that is done.
+  const isRaw = format === "protobuf" && sent.codec === "raw";
+  shards.sender?.rates?.check(isRaw ? { bytes: sent.bytes.length, spans: 1 } : SOMETHING);
   const inflated = decompress(sent.codec, sent.bytes, limits.maxBodyBytes);
-  if (format === "json") return ingestConverted(shards, jsonToProtobuf(inflated, limits), limits, sender);
+  if (format === "json") return ingestConverted(shards, jsonToProtobuf(inflated, limits), limits);
   // The body goes on as it was received: compressing again would cost more than all the rest.
   const asSent = { codec: sent.codec, body: sent.bytes, rawLength: inflated.length };
-  return ingestRaw(shards, inflated, asSent, limits, sender);
+  return ingestRaw(shards, inflated, asSent, limits);
 }
 
 /**
@@ -70,13 +78,15 @@ export async function ingestOtlp(
  * @param raw is handed over
  */
 export function ingestConverted(
-  shards: BatchShards,
+  shards: IngestTarget,
   raw: Uint8Array,
   limits: Limits,
-  sender: Sender = {},
 ): Promise<IngestResult> {
-  return ingestRaw(shards, raw, undefined, limits, sender);
+  return ingestRaw(shards, raw, undefined, limits);
 }
+
+/** The load of a batch of which nothing is known. */
+export const SOMETHING: BatchLoad = { bytes: 1, spans: 1 };
 
 /** A batch that was looked through. */
 interface Checked {
@@ -87,12 +97,12 @@ interface Checked {
 
 /** @param asSent how it came, if it may go on like that */
 async function ingestRaw(
-  shards: BatchShards,
+  shards: IngestTarget,
   received: Uint8Array,
   asSent: Payload | undefined,
   limits: Limits,
-  sender: Sender,
 ): Promise<IngestResult> {
+  const sender = shards.sender ?? {};
   sender.rates?.check({ bytes: received.length, spans: 1 });
   const { raw, summary, counts } = check(received, limits, sender.nowMs);
   const { spanCount, rejected } = summary;
@@ -102,7 +112,8 @@ async function ingestRaw(
   try {
     const context = { shards, limits, caller: sender.caller };
     const only = onlyShard(summary, shards.count);
-    if (only === undefined) traceTooLarge = await storeParts(context, splitByShard(raw, shards.count, limits));
+    if (only === undefined)
+      traceTooLarge = await storeParts(context, splitByShard(raw, shards.count, limits));
     else if (spanCount > 0) {
       const isWhole = rejectedCount(rejected) === 0;
       const whole = raw === received && asSent !== undefined ? asSent : rewritten(raw, limits);

@@ -1,7 +1,8 @@
 // Variables of the Worker, checked once. Nothing else reads them.
-import { AppError } from "../util/errors.ts";
+import { AppError, messageOf } from "../util/errors.ts";
 import type { Limits } from "./limits.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
+import { readNamedOverrides, resolveTenantLimits, type TenantLimits } from "./tenant-limits.ts";
 
 /** What the operator may set, as text or not at all. */
 export interface Variables {
@@ -13,6 +14,8 @@ export interface Variables {
   readonly MAX_TRACE_BYTES?: string;
   /** How long spans are kept: a number with `h` or `d` behind it, like Tempo's block_retention. */
   readonly BLOCK_RETENTION?: string;
+  /** Defaults for all tenants, as a JSON object by the names of overrides: `{"ingestion.rate_limit_bytes":60000000}`. */
+  readonly TENANT_LIMITS?: string;
   /** Origins whose pages may send spans, separated by commas; `*` (the default) is all, `none` is none. */
   readonly CORS_ALLOWED_ORIGINS?: string;
   /** A secret, not a variable of wrangler.toml: the operator's. Without it everything is closed. */
@@ -111,6 +114,20 @@ function accessOf({ ACCESS, MULTITENANCY, ADMIN_TOKEN }: Variables): AccessSetti
   return { mode, adminToken, isMultitenant: wordVar("MULTITENANCY", MULTITENANCY, words) === "on" };
 }
 
+function tenantLimitsVar(name: string, text: string | undefined): TenantLimits {
+  if (text === undefined || text === "") return DEFAULT_LIMITS.tenant;
+  try {
+    const named: unknown = JSON.parse(text);
+    if (typeof named !== "object" || named === null) throw new Error("it is no object");
+    return resolveTenantLimits(readNamedOverrides({ ...named }));
+  } catch (error) {
+    throw new AppError(
+      "internal",
+      `variable ${name} must be a JSON object of limits by name: ${messageOf(error)}`,
+    );
+  }
+}
+
 /** A browser's origins: scheme, host and port, nothing behind them. */
 function originsVar(name: string, text: string | undefined): readonly string[] {
   if (text === undefined || text === "") return ["*"];
@@ -146,6 +163,7 @@ export function readConfig(variables: Variables): Config {
       blockRetentionMs: retentionVar("BLOCK_RETENTION", variables.BLOCK_RETENTION, blockRetentionMs),
       // A block is built in memory beside its input: 32 MiB of spans take about 72 MB of the isolate's 128 MB.
       flushBytes: numberVar("FLUSH_BYTES", variables.FLUSH_BYTES, flushBytes, { min: 1024, max: 32 * MIB }),
+      tenant: tenantLimitsVar("TENANT_LIMITS", variables.TENANT_LIMITS),
       maxTraceBytes: numberVar("MAX_TRACE_BYTES", variables.MAX_TRACE_BYTES, maxTraceBytes, {
         min: 1024,
         max: 1024 * MIB,

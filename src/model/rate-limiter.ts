@@ -22,7 +22,10 @@ export function rateSubjects(
   const subject = { key: tenant, name, limits };
   if (token.tokenId === undefined || token.limits === undefined) return [subject];
   const { tokenId } = token;
-  return [subject, { key: `${tenant}/${tokenId}`, name: `token ${tokenId} of ${name}`, limits: token.limits }];
+  return [
+    subject,
+    { key: `${tenant}/${tokenId}`, name: `token ${tokenId} of ${name}`, limits: token.limits },
+  ];
 }
 
 /** Inflated OTLP bytes, and spans. */

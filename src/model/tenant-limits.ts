@@ -1,5 +1,6 @@
 // What one tenant may use: an operator sets it tenant by tenant, and for a token its rates. What the platform and the
 // installation bound for all of them stands in limits.ts.
+import { AppError } from "../util/errors.ts";
 
 const MIB = 1024 * 1024;
 const DAY_MS = 86_400_000;
@@ -70,7 +71,9 @@ export interface TenantLimits {
 export type TenantLimitOverrides = Partial<TenantLimits>;
 
 /** What may be set for a single token, within its tenant's. */
-export type TokenLimits = Partial<Pick<TenantLimits, "rateBytes" | "burstBytes" | "rateSpans" | "burstSpans">>;
+export type TokenLimits = Partial<
+  Pick<TenantLimits, "rateBytes" | "burstBytes" | "rateSpans" | "burstSpans">
+>;
 
 export const DEFAULT_TENANT_LIMITS: TenantLimits = {
   rateBytes: 30_000_000,
@@ -90,6 +93,17 @@ export const DEFAULT_TENANT_LIMITS: TenantLimits = {
   maxConcurrentQueries: 32,
   maxSearchMs: MAX_RANGE_MS,
   maxMetricsMs: MAX_RANGE_MS,
+};
+
+/**
+ * Rates of a browser key that has none of its own: everybody can read it in the page, so that without any a stranger could
+ * use up its tenant's. Some 2,000 spans a second from all visitors together.
+ */
+export const BROWSER_KEY_LIMITS: TokenLimits = {
+  rateBytes: 1_000_000,
+  burstBytes: 5_000_000,
+  rateSpans: 5_000,
+  burstSpans: 25_000,
 };
 
 export type LimitUnit =
@@ -133,7 +147,12 @@ export const TENANT_LIMIT_SPECS: Readonly<Record<keyof TenantLimits, TenantLimit
     min: 1024,
     max: 32 * MIB,
   },
-  maxSpansPerRequest: { override: "ingestion.max_spans_per_request", unit: "spans", min: 1, max: MAX_REQUEST_SPANS },
+  maxSpansPerRequest: {
+    override: "ingestion.max_spans_per_request",
+    unit: "spans",
+    min: 1,
+    max: MAX_REQUEST_SPANS,
+  },
   maxAttributeKeyBytes: { override: "ingestion.max_attribute_key_bytes", ...CUT },
   maxAttributeValueBytes: { override: "ingestion.max_attribute_bytes", ...CUT },
   maxAttributesPerSpan: {
@@ -160,7 +179,12 @@ export const TENANT_LIMIT_SPECS: Readonly<Record<keyof TenantLimits, TenantLimit
 /** The fields that a token may have of its own. */
 export const TOKEN_LIMIT_FIELDS = ["rateBytes", "burstBytes", "rateSpans", "burstSpans"] as const;
 
-const FIELDS = Object.keys(DEFAULT_TENANT_LIMITS) as readonly (keyof TenantLimits)[];
+function isField(name: string): name is keyof TenantLimits {
+  return name in TENANT_LIMIT_SPECS;
+}
+
+export const TENANT_LIMIT_FIELDS: readonly (keyof TenantLimits)[] =
+  Object.keys(TENANT_LIMIT_SPECS).filter(isField);
 
 /**
  * The limits that hold for a tenant. What another version set and this one does not know is left out.
@@ -171,14 +195,29 @@ export function resolveTenantLimits(
   defaults: TenantLimits = DEFAULT_TENANT_LIMITS,
 ): TenantLimits {
   const limits: Record<keyof TenantLimits, number> = { ...defaults };
-  for (const field of FIELDS) limits[field] = overrides[field] ?? limits[field];
+  for (const field of TENANT_LIMIT_FIELDS) limits[field] = overrides[field] ?? limits[field];
   return limits;
+}
+
+/**
+ * Overrides from an object by their names, `{"ingestion.rate_limit_bytes": 60000000}`.
+ * @throws AppError `invalid_argument` that names what is wrong
+ */
+export function readNamedOverrides(named: Readonly<Record<string, unknown>>): TenantLimitOverrides {
+  const byField: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(named)) {
+    const field = TENANT_LIMIT_FIELDS.find((candidate) => TENANT_LIMIT_SPECS[candidate].override === name);
+    byField[field ?? name] = value;
+  }
+  const wrong = wrongOverride(byField);
+  if (wrong !== undefined) throw new AppError("invalid_argument", wrong);
+  return byField;
 }
 
 /** What is wrong with overrides that came from outside, naming the override and its bounds; undefined: nothing is. */
 export function wrongOverride(
   overrides: Readonly<Record<string, unknown>>,
-  allowed: readonly (keyof TenantLimits)[] = FIELDS,
+  allowed: readonly (keyof TenantLimits)[] = TENANT_LIMIT_FIELDS,
 ): string | undefined {
   for (const [name, value] of Object.entries(overrides)) {
     const field = allowed.find((candidate) => candidate === name);
@@ -186,7 +225,7 @@ export function wrongOverride(
     if (value === undefined) continue;
     const { override, unit, min, max } = TENANT_LIMIT_SPECS[field];
     if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) {
-      return `${override} must be a whole number of ${unit} from ${min} to ${max}, not ${String(value)}`;
+      return `${override} must be a whole number of ${unit} from ${min} to ${max}, not ${JSON.stringify(value)}`;
     }
   }
   return undefined;

@@ -2,6 +2,7 @@
 import { AppError } from "../util/errors.ts";
 import { toHex } from "../util/hex.ts";
 import { parseTenantId } from "./ids.ts";
+import { TOKEN_LIMIT_FIELDS, type TokenLimits, wrongOverride } from "./tenant-limits.ts";
 
 /** `ingest` sends spans, `read` asks for them, `admin` looks after its tenants, `metrics` scrapes `/metrics`. */
 export const SCOPES = ["ingest", "read", "admin", "metrics"] as const;
@@ -24,6 +25,8 @@ export interface TokenRecord {
   readonly origins: readonly string[];
   readonly createdMs: number;
   readonly expiresMs?: number | undefined;
+  /** Rates of its own, within its tenant's. */
+  readonly limits?: TokenLimits | undefined;
 }
 
 /** What is asked for when a token is made. */
@@ -99,7 +102,13 @@ export function checkTokenRequest(request: TokenRequest, nowMs: number): void {
       "a browser key, which is bound to origins, has the scope ingest alone and no other tenants",
     );
   }
+  checkRates(request.limits);
   if (expiresMs !== undefined && !(expiresMs > nowMs)) throw invalid("a token expires in the future");
+}
+
+function checkRates(limits: TokenLimits = {}): void {
+  const wrong = wrongOverride(limits, TOKEN_LIMIT_FIELDS);
+  if (wrong !== undefined) throw invalid(wrong);
 }
 
 function checkOrigin(origin: string): void {

@@ -146,7 +146,9 @@ class Cutter {
     }
     if (owner !== undefined && surplus > 0) {
       this.dropped += surplus;
-      pieces.put(concatBytes([varint(owner.droppedCount), varint(Math.min(droppedBefore + surplus, UINT32_MAX))]));
+      pieces.put(
+        concatBytes([varint(owner.droppedCount), varint(Math.min(droppedBefore + surplus, UINT32_MAX))]),
+      );
     }
     return isChanged ? pieces : undefined;
   }
@@ -156,9 +158,7 @@ class Cutter {
     if (type !== MESSAGE.keyValue && !WAYPOINTS.has(type)) return undefined;
     const reader = new WireReader(this.#bytes, at);
     reader.length(end);
-    return type === MESSAGE.keyValue
-      ? this.#keyValue(reader.pos, end)
-      : this.message(type, reader.pos, end);
+    return type === MESSAGE.keyValue ? this.#keyValue(reader.pos, end) : this.message(type, reader.pos, end);
   }
 
   /** How many attributes the owner has too many. */

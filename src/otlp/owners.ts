@@ -8,10 +8,7 @@ export interface OwnerTags {
   readonly droppedCount: number;
 }
 
-function tagsOf(fields: {
-  readonly attributes: number;
-  readonly droppedAttributesCount: number;
-}): OwnerTags {
+function tagsOf(fields: { readonly attributes: number; readonly droppedAttributesCount: number }): OwnerTags {
   return {
     attributes: tagOf(fields.attributes, LENGTH),
     droppedCount: tagOf(fields.droppedAttributesCount, VARINT),

@@ -370,7 +370,8 @@ class Walker {
       this.#minHigh = startHigh;
       this.#minLow = startLow;
     }
-    if (startHigh < this.#plausibleFrom || startHigh > this.#plausibleTo) this.#noteStart(startHigh, startLow);
+    if (startHigh < this.#plausibleFrom || startHigh > this.#plausibleTo)
+      this.#noteStart(startHigh, startLow);
     const endLow = endAt < 0 ? 0 : view.getUint32(endAt, true);
     const endHigh = endAt < 0 ? 0 : view.getUint32(endAt + 4, true);
     if (endHigh > this.#maxHigh || (endHigh === this.#maxHigh && endLow > this.#maxLow)) {

@@ -107,7 +107,8 @@ export class LiveIndex {
         const at = this.#addEntry(hash, frame) * TRACE_FIELDS;
         if (traceSizes === undefined) return;
         this.#traces[at + BYTES] = (this.#traces[at + BYTES] ?? 0) + (traceSizes[i] ?? 0);
-        this.#traces[at + SPANS] = (this.#traces[at + SPANS] ?? 0) + (traceSizes[traceHashes.length + i] ?? 0);
+        this.#traces[at + SPANS] =
+          (this.#traces[at + SPANS] ?? 0) + (traceSizes[traceHashes.length + i] ?? 0);
       });
   }
 

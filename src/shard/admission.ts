@@ -74,10 +74,8 @@ export class Admission {
   }
 
   #resolve(): Limits {
-    const overrides =
-      this.#overridesText === undefined
-        ? undefined
-        : (JSON.parse(this.#overridesText) as TenantLimitOverrides);
+    const text = this.#overridesText;
+    const overrides: TenantLimitOverrides | undefined = text === undefined ? undefined : JSON.parse(text);
     return limitsOfTenant(this.#parts.limits, overrides);
   }
 }

@@ -90,7 +90,9 @@ class Group {
       const size = sizeIn(frame, i);
       const added = this.#added.get(hash) ?? NOTHING;
       const bytes = size.bytes + added.bytes + this.#live.bytesOf(hash);
-      return bytes > maxBytesPerTrace || size.spans + added.spans + this.#live.spansOf(hash) > maxSpansPerTrace;
+      return (
+        bytes > maxBytesPerTrace || size.spans + added.spans + this.#live.spansOf(hash) > maxSpansPerTrace
+      );
     });
     if (traceHashes.length === 0) return undefined;
     const message =

@@ -1,4 +1,5 @@
 // The Tenant object's methods as their callers see them. Fields may be added, never changed, as in rpc.ts.
+import type { TenantLimitOverrides } from "../model/tenant-limits.ts";
 import type { TokenRecord } from "../model/token.ts";
 
 /** How many shards a tenant's spans are spread over from a time on. */
@@ -19,6 +20,8 @@ export interface TenantView {
   readonly shardCount: number;
   /** Milliseconds that spans are kept; undefined: the installation's default. */
   readonly retentionMs?: number | undefined;
+  /** What was set of its limits; the rest are the installation's defaults. */
+  readonly limits?: TenantLimitOverrides;
   /** All that are not revoked, also those that have expired. */
   readonly tokens?: readonly TokenRecord[];
   /** Counts the changes made by people: what `Change.ifVersion` is compared with. */
@@ -89,6 +92,8 @@ export interface TenantRpc {
   requestGrowth(shard: number, load: ShardLoad): Promise<TenantReply>;
   /** @param ms undefined goes back to the installation's default */
   setRetention(ms: number | undefined, change?: Change): Promise<TenantReply>;
+  /** Replaces all that was set of its limits. Workers and shards know within a minute. */
+  setLimits(limits: TenantLimitOverrides, change?: Change): Promise<TenantReply>;
   /** Makes a tenant that nobody ever changed one that is known. Does nothing to others. */
   create(change: Change): Promise<TenantReply>;
   /** Begins to delete everything of the tenant; goes on by itself. Also when it has begun already. Its tokens are gone at once. */

@@ -1,4 +1,5 @@
 // What a tenant needs of its durable storage. Adapters: durable-objects/tenant-sql.ts, memory-storage.ts.
+import type { TenantLimitOverrides } from "../model/tenant-limits.ts";
 import type { TokenRecord } from "../model/token.ts";
 import type { AuditEntry, ShardMapVersion, StoredOverrides } from "../store/tenant-rpc.ts";
 
@@ -10,7 +11,8 @@ export interface TenantRecord {
   readonly shardCount: number;
   /** Milliseconds that spans are kept; undefined: the installation's default. */
   readonly retentionMs: number | undefined;
-  /** Some shard may not know of `retentionMs` yet. */
+  readonly limits: TenantLimitOverrides;
+  /** Some shard may not know of `retentionMs` or `limits` yet. */
   readonly isRetentionUnsent: boolean;
   /** When the deletion began, in ms; undefined: it is not being deleted. */
   readonly deletingSinceMs: number | undefined;

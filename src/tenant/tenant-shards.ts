@@ -1,5 +1,6 @@
 // From a tenant to the shards that its spans go to and come from.
 import type { Limits } from "../model/limits.ts";
+import type { TenantLimitOverrides } from "../model/tenant-limits.ts";
 import { shardName } from "../store/keys.ts";
 import type { TraceShardRpc } from "../store/rpc.ts";
 import type { ShardMapVersion, TenantView } from "../store/tenant-rpc.ts";
@@ -11,6 +12,8 @@ import type { ShardMapCache } from "./shard-map-cache.ts";
 /** The shards that a batch is spread over: `shardOfHash(traceHash, count)` says which trace goes where. */
 export interface WriteShards {
   readonly count: number;
+  /** What was set of the tenant's limits. */
+  readonly limits?: TenantLimitOverrides | undefined;
   shard(index: number): Pick<TraceShardRpc, "append">;
 }
 
@@ -36,6 +39,8 @@ export interface ShardDirectory {
   forReading(tenant: string, traceHash: number): Promise<readonly ReadShard[]>;
   /** Every shard that may hold spans of the tenant. */
   forScanning(tenant: string): Promise<readonly ScanShard[]>;
+  /** What was set of the tenant's limits. */
+  limitsOf(tenant: string): Promise<TenantLimitOverrides | undefined>;
 }
 
 export interface TenantShardsPorts {
@@ -59,6 +64,7 @@ export class TenantShards implements ShardDirectory {
     const view = checked(tenant, await maps.forWriting(tenant));
     return {
       count: writeCount(view.versions, clock.now()),
+      limits: view.limits,
       shard: (index) => shardOf(tenant, index),
     };
   }
@@ -80,6 +86,10 @@ export class TenantShards implements ShardDirectory {
       name: shardName(tenant, index),
       shard: shardOf(tenant, index),
     }));
+  }
+
+  async limitsOf(tenant: string): Promise<TenantLimitOverrides | undefined> {
+    return (await this.#ports.maps.forReading(tenant)).limits;
   }
 
   async #relevantVersions(tenant: string): Promise<readonly ShardMapVersion[]> {

@@ -1,6 +1,7 @@
 // The state machine behind a Tenant object: shard map, retention, deletion. Everything outside comes through ports.
 import type { Limits } from "../model/limits.ts";
 import { PLATFORM } from "../model/limits.ts";
+import { type TenantLimitOverrides, wrongOverride } from "../model/tenant-limits.ts";
 import type { TokenRecord } from "../model/token.ts";
 import { tenantPrefix } from "../store/keys.ts";
 import type { ObjectStore } from "../store/object-store.ts";
@@ -51,6 +52,7 @@ const EMPTY_RECORD: TenantRecord = {
   versions: FIRST_VERSIONS,
   shardCount: 1,
   retentionMs: undefined,
+  limits: {},
   isRetentionUnsent: false,
   deletingSinceMs: undefined,
   version: 0,
@@ -84,12 +86,13 @@ export class Tenant {
   }
 
   view(): TenantView {
-    const { versions, shardCount, retentionMs, deletingSinceMs, tokens, version } = this.#record;
+    const { versions, shardCount, retentionMs, limits, deletingSinceMs, tokens, version } = this.#record;
     return {
       state: deletingSinceMs === undefined ? "active" : "deleting",
       versions,
       shardCount,
       retentionMs,
+      limits,
       tokens,
       version,
     };
@@ -112,13 +115,13 @@ export class Tenant {
       const message = `the last change, to ${newest.count} shards, has not taken effect yet`;
       return { ok: false, kind: "rate_limited", message, retryAfterMs: newest.fromMs - now };
     }
-    const { versions, retentionMs, shardCount } = this.#record;
+    const { versions, retentionMs, limits, shardCount } = this.#record;
     const kept = relevantVersions(versions, now, retentionMs ?? this.#limits.blockRetentionMs);
     if (kept.length >= MAX_VERSIONS) {
       const message = `the number of shards was changed ${kept.length} times within the retention`;
       return { ok: false, kind: "rate_limited", message, retryAfterMs: this.#limits.growth.coolDownMs };
     }
-    const isRetentionUnsent = retentionMs !== undefined;
+    const isRetentionUnsent = retentionMs !== undefined || Object.keys(limits).length > 0;
     this.#change(
       {
         versions: [...kept, { fromMs: now + changeDelayMs(this.#limits), count }],
@@ -160,6 +163,21 @@ export class Tenant {
     this.#change(
       { retentionMs: ms, isRetentionUnsent: true },
       { change, action: "set retention", detail },
+      this.#ports.clock.now(),
+    );
+    return this.#ok();
+  }
+
+  /** Takes effect as a retention does; at once in Workers that ask for the tenant, in the others within a minute. */
+  setLimits(limits: TenantLimitOverrides, change?: Change): TenantReply {
+    const wrong = wrongOverride(limits);
+    if (wrong !== undefined) return { ok: false, kind: "invalid_argument", message: wrong };
+    const refusal = this.#refusal(change);
+    if (refusal !== undefined) return refusal;
+    const detail = `from ${JSON.stringify(this.#record.limits)} to ${JSON.stringify(limits)}`;
+    this.#change(
+      { limits, isRetentionUnsent: true },
+      { change, action: "set limits", detail },
       this.#ports.clock.now(),
     );
     return this.#ok();
@@ -259,16 +277,17 @@ export class Tenant {
     try {
       const { deletingSinceMs, isRetentionUnsent } = this.#record;
       if (deletingSinceMs !== undefined) await this.#delete(deletingSinceMs, nowMs);
-      else if (isRetentionUnsent) await this.#sendRetention();
+      else if (isRetentionUnsent) await this.#sendSettings();
     } catch (error) {
       logWarning("a tenant's change is not through yet", { tenant: this.#name, error: messageOf(error) });
       this.#ports.storage.setAlarm(nowMs + RETRY_MS);
     }
   }
 
-  async #sendRetention(): Promise<void> {
+  async #sendSettings(): Promise<void> {
     const sent = this.#record;
-    await this.#eachShard((index) => this.#ports.shardOf(index).configure({ retentionMs: sent.retentionMs }));
+    const { retentionMs, limits } = sent;
+    await this.#eachShard((index) => this.#ports.shardOf(index).configure({ retentionMs, limits }));
     // Whatever was set meanwhile has an alarm of its own.
     if (this.#record === sent) this.#save({ ...sent, isRetentionUnsent: false });
   }

@@ -7,6 +7,9 @@ export interface Rate {
   readonly burst: number;
 }
 
+/** What a level may be off by, after sums of fractions: nobody waits a millisecond for it. */
+const ROUNDING = 1e-4;
+
 /**
  * One bucket. Its rate is given with each call, so that it may change. An amount above the burst passes an empty bucket and
  * then stands in it for longer: the average holds, and of a rate that is divided no share is too small for a single batch.
@@ -22,7 +25,7 @@ export class TokenBucket {
   /** Milliseconds until `amount` passes, 0 when it does now. Takes nothing. */
   waitMs(amount: number, { perSecond, burst }: Rate, nowMs: number): number {
     this.#flow(perSecond, nowMs);
-    const excess = this.#level + Math.min(amount, burst) - burst;
+    const excess = this.#level + Math.min(amount, burst) - burst - ROUNDING;
     return excess <= 0 ? 0 : Math.ceil((excess * 1000) / perSecond);
   }
 

@@ -1,5 +1,6 @@
 // The walker and the rewriting against the generated decoder, over random messages in random encodings.
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
@@ -8,7 +9,7 @@ import {
   type TracesData,
   TracesDataSchema,
 } from "../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
-import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
+import { DEFAULT_TENANT_LIMITS } from "../../src/model/tenant-limits.ts";
 import { dropRejectedSpans, filterTrace } from "../../src/otlp/rewrite.ts";
 import { readSpanIds, visitSpans } from "../../src/otlp/spans.ts";
 import { type BatchSummary, walkBatch } from "../../src/otlp/walk.ts";
@@ -20,6 +21,10 @@ import { arbBatch, arbTraces, decode, disturb, limitsWith, mutate, spansOf } fro
 import { makeRandom } from "../support/random.ts";
 
 const RUNS = 300;
+/** Attributes of any size: cutting them has tests of its own. */
+const LIMITS = limitsWith({
+  tenant: { ...DEFAULT_TENANT_LIMITS, maxAttributeKeyBytes: 2 ** 24, maxAttributeValueBytes: 2 ** 24 },
+});
 
 function isId(id: Uint8Array, length: number): boolean {
   return id.length === length && id.some((byte) => byte !== 0);
@@ -36,13 +41,52 @@ function summarize(traces: TracesData): BatchSummary {
   const badTraceIds = spans.filter((span) => !isId(span.traceId, 16)).length;
   const starts = valid.map((span) => span.startTimeUnixNano);
   const ends = valid.map((span) => span.endTimeUnixNano);
+  const traceHashes = Uint32Array.from(new Set(valid.map((span) => traceHash(span.traceId)))).sort();
   return {
     spanCount: valid.length,
     rejected: { tooLarge: 0, traceId: badTraceIds, spanId: spans.length - valid.length - badTraceIds },
     minStartNs: starts.reduce((a, b) => (a < b ? a : b), starts[0] ?? 0n),
     maxEndNs: ends.reduce((a, b) => (a > b ? a : b), 0n),
-    traceHashes: Uint32Array.from(new Set(valid.map((span) => traceHash(span.traceId)))).sort(),
+    implausibleStarts: 0,
+    mayExceedAttributes: false,
+    traceHashes,
+    traceSizes: new Uint32Array(2 * traceHashes.length),
   };
+}
+
+/** The batch's spans by the wire's library: their bytes as they stand there. */
+function spanBodies(bytes: Uint8Array): Uint8Array[] {
+  const bodies: Uint8Array[] = [];
+  const open = (message: Uint8Array, level: number): void => {
+    const reader = new BinaryReader(message);
+    while (reader.pos < reader.len) {
+      const [field, type] = reader.tag();
+      if (type !== WireType.LengthDelimited) {
+        reader.skip(type, field);
+        continue;
+      }
+      const body = reader.bytes();
+      if (field !== (level === 0 ? 1 : 2)) continue;
+      if (level === 2) bodies.push(body);
+      else open(body, level + 1);
+    }
+  };
+  open(bytes, 0);
+  return bodies;
+}
+
+/** As `summarize`, with the sizes of traces as they are on the wire. */
+function summarizeWire(bytes: Uint8Array): BatchSummary {
+  const summary = summarize(decode(bytes));
+  const { traceHashes, traceSizes } = summary;
+  for (const body of spanBodies(bytes)) {
+    const span = fromBinary(SpanSchema, body);
+    if (!isValid(span)) continue;
+    const at = traceHashes.indexOf(traceHash(span.traceId));
+    traceSizes[at] = (traceSizes[at] ?? 0) + body.length;
+    traceSizes[traceHashes.length + at] = (traceSizes[traceHashes.length + at] ?? 0) + 1;
+  }
+  return summary;
 }
 
 /** The decoded message with only the wanted spans, and only the groups that have some. */
@@ -81,7 +125,7 @@ test("disturb: changes the encoding, not the known fields", () => {
 test("walkBatch: agrees with the generated decoder", () => {
   fc.assert(
     fc.property(arbBatch, (bytes) => {
-      expect(walkBatch(bytes, DEFAULT_LIMITS)).toEqual(summarize(decode(bytes)));
+      expect(walkBatch(bytes, LIMITS)).toEqual(summarizeWire(bytes));
     }),
     { numRuns: RUNS },
   );
@@ -93,7 +137,7 @@ test("walkBatch: reads a view into a larger buffer", () => {
       const larger = new Uint8Array(bytes.length + 20).fill(0xff);
       larger.set(bytes, offset);
       const view = larger.subarray(offset, offset + bytes.length);
-      expect(walkBatch(view, DEFAULT_LIMITS)).toEqual(walkBatch(bytes, DEFAULT_LIMITS));
+      expect(walkBatch(view, LIMITS)).toEqual(walkBatch(bytes, LIMITS));
     }),
     { numRuns: 100 },
   );
@@ -113,15 +157,15 @@ test("walkBatch: counts spans above maxSpanBytes as decode and encode would", ()
 test("dropRejectedSpans: equals decode, filter, encode, unknown fields included", () => {
   fc.assert(
     fc.property(arbBatch, (bytes) => {
-      const kept = dropRejectedSpans(bytes, DEFAULT_LIMITS);
+      const kept = dropRejectedSpans(bytes, LIMITS);
       expect(kept.byteLength).toBe(kept.buffer.byteLength);
       const expected = filterDecoded(decode(bytes), isValid);
       expect(canonical(decode(kept))).toEqual(
         canonical(expected.resourceSpans.length === 0 ? create(TracesDataSchema) : expected),
       );
-      const summary = walkBatch(kept, DEFAULT_LIMITS);
+      const summary = walkBatch(kept, LIMITS);
       expect(summary).toEqual({
-        ...walkBatch(bytes, DEFAULT_LIMITS),
+        ...walkBatch(bytes, LIMITS),
         rejected: { tooLarge: 0, traceId: 0, spanId: 0 },
       });
     }),
@@ -207,7 +251,7 @@ test("visitSpans and readSpanIds: find every span with its ids, and groups whose
 /** The summary, or undefined when the walker refuses, as it must: with a place, not with a crash. */
 function tryWalk(bytes: Uint8Array): BatchSummary | undefined {
   try {
-    return walkBatch(bytes, DEFAULT_LIMITS);
+    return walkBatch(bytes, LIMITS);
   } catch (error) {
     if (isAppError(error) && error.kind === "invalid_argument" && / at byte \d+$/.test(error.message))
       return undefined;
@@ -247,7 +291,7 @@ test("20,000 damaged batches: only an AppError comes out, soon, and what the wal
       outcomes.refused++;
       continue;
     }
-    const kept = walkBatch(dropRejectedSpans(bytes, DEFAULT_LIMITS), DEFAULT_LIMITS);
+    const kept = walkBatch(dropRejectedSpans(bytes, LIMITS), LIMITS);
     const decoded = tryDecode(bytes);
     if (decoded === undefined) outcomes.notUtf8++;
     else outcomes.accepted++;

@@ -34,6 +34,7 @@ export function oneShard(
     forWriting: async () => ({ count: 1, shard: () => shard }),
     forReading: async () => [{ name: "single-tenant/0", shard }],
     forScanning: async () => [{ name: "single-tenant/0", shard }],
+    limitsOf: async () => undefined,
   };
 }
 

@@ -12,13 +12,21 @@ export interface TestServer {
 }
 
 export interface TestServers {
-  /** Starts one, open unless `vars` has another `ACCESS`, on the same folder as the ones before; those must have been stopped. */
+  /** Starts one, open and without rates unless `vars` says otherwise, on the same folder as the ones before; those must have been stopped. */
   start(vars?: Readonly<Record<string, string>>): Promise<TestServer>;
   /** Stops what runs and starts anew. */
   restart(vars?: Readonly<Record<string, string>>): Promise<TestServer>;
   /** Stops what runs and removes the folder. */
   end(): Promise<void>;
 }
+
+/** Tests send as fast as they can. */
+const FAST = JSON.stringify({
+  "ingestion.rate_limit_bytes": 1e10,
+  "ingestion.burst_size_bytes": 1e10,
+  "ingestion.rate_limit_spans": 1e10,
+  "ingestion.burst_size_spans": 1e10,
+});
 
 /** Servers over one data folder, one at a time. */
 export async function testServers(configPath?: string): Promise<TestServers> {
@@ -33,7 +41,7 @@ export async function testServers(configPath?: string): Promise<TestServers> {
     running = await startServer({
       port: 0,
       dataDir,
-      vars: { ACCESS: "open", ...vars },
+      vars: { ACCESS: "open", TENANT_LIMITS: FAST, ...vars },
       ...(configPath === undefined ? {} : { configPath }),
       onLog: (level, message) => {
         if (level === "error" || level === "warn") logs.push(message);

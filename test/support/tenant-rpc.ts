@@ -10,6 +10,7 @@ export function tenantRpc(tenant: Tenant): TenantRpc {
     setShardCount: async (...args) => tenant.setShardCount(...args),
     requestGrowth: async (...args) => tenant.requestGrowth(...args),
     setRetention: async (...args) => tenant.setRetention(...args),
+    setLimits: async (...args) => tenant.setLimits(...structuredClone(args)),
     startDeletion: async (change) => tenant.startDeletion(change),
     addToken: async (...args) => tenant.addToken(...structuredClone(args)),
     revokeToken: async (...args) => tenant.revokeToken(...args),

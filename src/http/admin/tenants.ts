@@ -212,7 +212,7 @@ async function statsOf(
 async function rebuild(tenant: string, view: TenantView, admin: AdminPorts): Promise<number> {
   const begun = await eachShard(view.shardCount, async (shard) => {
     // A shard that lost its rows does not know the tenant's retention either, which decides what comes back.
-    await admin.shardOf(tenant, shard).configure({ retentionMs: view.retentionMs });
+    await admin.shardOf(tenant, shard).configure({ retentionMs: view.retentionMs, limits: view.limits });
     await admin.compactorOf(tenant, shard).rebuild();
   });
   const failed = begun.flatMap((result, shard) => (result.status === "rejected" ? [shard] : []));

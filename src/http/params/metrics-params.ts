@@ -14,7 +14,7 @@ export interface MetricsParams {
   readonly exemplars: number;
 }
 
-const DEFAULT_RANGE_NS = 3600n * NS_PER_SECOND;
+const DEFAULT_RANGE_MS = 3_600_000;
 const INTERVALS_MAX = 10_000n;
 const EXEMPLARS_MAX = 100;
 /** Intervals that the default step makes of a range. */
@@ -81,20 +81,20 @@ function countParam(params: URLSearchParams, name: string): number {
   return count;
 }
 
-function readRange(params: URLSearchParams, nowMs: number, { scan }: Limits): Range {
+function readRange(params: URLSearchParams, nowMs: number, { scan, tenant }: Limits): Range {
+  const maxMs = Math.min(scan.maxRangeMs, tenant.maxMetricsMs);
+  const defaultNs = nsOfMs(Math.min(DEFAULT_RANGE_MS, maxMs));
   const since = textParam(params, "since");
   const nowNs = nsOfMs(nowMs);
   const endNs = timeParam(params, "end") ?? nowNs;
   // An end in the future does not take the start along.
   const lastNs = endNs < nowNs ? endNs : nowNs;
-  const startNs = timeParam(params, "start") ?? lastNs - (since ? sinceNs(since) : DEFAULT_RANGE_NS);
+  const startNs = timeParam(params, "start") ?? lastNs - (since ? sinceNs(since) : defaultNs);
   if (endNs <= startNs) throw badRequest("end must be greater than start");
   if (startNs < 0n || endNs >= 1n << 63n) throw badRequest("start and end must lie between 1970 and 2262");
-  if (endNs - startNs > nsOfMs(scan.maxRangeMs)) {
+  if (endNs - startNs > nsOfMs(maxMs)) {
     // Grafana looks for this text and explains it.
-    throw badRequest(
-      `metrics query time range exceeds the maximum allowed duration of ${formatMs(scan.maxRangeMs)}`,
-    );
+    throw badRequest(`metrics query time range exceeds the maximum allowed duration of ${formatMs(maxMs)}`);
   }
   return { startNs, endNs };
 }

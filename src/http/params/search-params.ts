@@ -132,7 +132,9 @@ function readWindow(params: URLSearchParams, nowMs: number, limits: Limits): Sca
   if (since !== undefined) return lastNs(sinceNs(since), nowMs, limits);
   const start = secondsParam(params, "start");
   const end = secondsParam(params, "end");
-  if (start === undefined && end === undefined) return lastNs(nsOfMs(DEFAULT_RANGE_MS), nowMs, limits);
+  if (start === undefined && end === undefined) {
+    return lastNs(nsOfMs(Math.min(DEFAULT_RANGE_MS, maxSearchMs(limits))), nowMs, limits);
+  }
   if (start === undefined || end === undefined) {
     throw badRequest(
       "error parsing date range: only one of start and end provided: must provide both or neither",
@@ -141,7 +143,7 @@ function readWindow(params: URLSearchParams, nowMs: number, limits: Limits): Sca
   if (end <= start) {
     throw badRequest(`http parameter start must be before end. received start=${start} end=${end}`);
   }
-  if ((end - start) * 1000 > limits.scan.maxRangeMs) throw tooLong(start, end, limits);
+  if ((end - start) * 1000 > maxSearchMs(limits)) throw tooLong(start, end, limits);
   return secondsWindow(start, end);
 }
 
@@ -156,17 +158,21 @@ export function sinceNs(text: string): bigint {
 /** Until the end of this second: what was sent just now is found. */
 function lastNs(rangeNs: bigint, nowMs: number, limits: Limits): ScanWindow {
   const end = Math.floor(nowMs / 1000);
-  if (rangeNs > nsOfMs(limits.scan.maxRangeMs)) {
+  if (rangeNs > nsOfMs(maxSearchMs(limits))) {
     throw tooLong(end - Math.floor(Number(rangeNs / 1_000_000_000n)), end, limits);
   }
   return { startNs: nsOfMs(nowMs) - rangeNs, endNs: secondsWindow(0, end).endNs };
 }
 
-// Grafana looks for this text and explains it.
-function tooLong(start: number, end: number, { scan }: Limits): Error {
-  return badRequest(
-    `range specified by start and end exceeds ${formatMs(scan.maxRangeMs)}. received start=${start} end=${end}`,
-  );
+/** What a search or a question for tags may span, in ms. */
+export function maxSearchMs({ scan, tenant }: Limits): number {
+  return Math.min(scan.maxRangeMs, tenant.maxSearchMs);
+}
+
+/** The refusal of a longer range, in seconds: Grafana looks for this text and explains it. */
+export function tooLong(start: number, end: number, limits: Limits): Error {
+  const max = formatMs(maxSearchMs(limits));
+  return badRequest(`range specified by start and end exceeds ${max}. received start=${start} end=${end}`);
 }
 
 function cursorParam(params: URLSearchParams): SearchCursor | undefined {

@@ -6,7 +6,8 @@ import type { Field, FieldExpression, Scope } from "../../traceql/ast.ts";
 import { lenientCondition } from "../../traceql/lenient.ts";
 import { parseField } from "../../traceql/parse.ts";
 import { isAppError, messageOf } from "../../util/errors.ts";
-import { badRequest, formatMs, parseUint32, secondsParam, secondsWindow, textParam } from "./query-params.ts";
+import { badRequest, parseUint32, secondsParam, secondsWindow, textParam } from "./query-params.ts";
+import { maxSearchMs, tooLong } from "./search-params.ts";
 
 /** Tempo answers from its live data without a range, some half an hour; here it is what a drop-down should know. */
 const DEFAULT_RANGE_SECONDS = 3 * 3600;
@@ -25,18 +26,15 @@ export interface TagNamesParams extends TagParams {
   readonly scope: NamesScope;
 }
 
-function readWindow(params: URLSearchParams, nowMs: number, { scan }: Limits): ScanWindow {
+function readWindow(params: URLSearchParams, nowMs: number, limits: Limits): ScanWindow {
+  const maxMs = maxSearchMs(limits);
   const given = { start: secondsParam(params, "start"), end: secondsParam(params, "end") };
   const end = given.end ?? Math.floor(nowMs / 1000);
-  const start = given.start ?? Math.max(0, end - DEFAULT_RANGE_SECONDS);
+  const start = given.start ?? Math.max(0, end - Math.min(DEFAULT_RANGE_SECONDS, Math.floor(maxMs / 1000)));
   if (end <= start) {
     throw badRequest(`http parameter start must be before end. received start=${start} end=${end}`);
   }
-  if ((end - start) * 1000 > scan.maxRangeMs) {
-    throw badRequest(
-      `range specified by start and end exceeds ${formatMs(scan.maxRangeMs)}. received start=${start} end=${end}`,
-    );
-  }
+  if ((end - start) * 1000 > maxMs) throw tooLong(start, end, limits);
   return secondsWindow(start, end);
 }
 

@@ -1,11 +1,11 @@
 // POST /opentelemetry.proto.collector.trace.v1.TraceService/Export: OTLP over gRPC-Web.
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { ingestOtlp, rejectedCount } from "../../ingest/ingest.ts";
 import { readBody } from "../../ingest/read-body.ts";
-import { describeRejected, encodeExportResponse, encodeStatus } from "../../otlp/response.ts";
+import { encodeExportResponse, encodeStatus } from "../../otlp/response.ts";
+import type { Limits } from "../../model/limits.ts";
 import { isAppError } from "../../util/errors.ts";
 import { methodNotAllowed, plainText } from "../convert-ingest.ts";
-import { tenantOf } from "../access.ts";
 import type { AppDeps, AppEnv } from "../deps.ts";
 import { httpError } from "../errors.ts";
 import type { GrpcStatus } from "../grpc-web.ts";
@@ -17,6 +17,7 @@ import {
   encodeBase64,
   readUnaryMessage,
 } from "../grpc-web.ts";
+import type { FindEntry, IngestEntry } from "../ingest-entry.ts";
 import { mediaTypeOf } from "../media-type.ts";
 
 export const GRPC_EXPORT_PATH = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -37,22 +38,22 @@ interface Outcome {
 }
 
 /** The route. Whatever becomes of the call, HTTP's status is 200: gRPC's is in the trailers. */
-export function grpcWebRoutes(deps: AppDeps): Hono<AppEnv> {
+export function grpcWebRoutes(deps: AppDeps, findEntry: FindEntry): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
-  app.post(GRPC_EXPORT_PATH, (c) => post(c.req.raw, tenantOf(c), deps));
+  app.post(GRPC_EXPORT_PATH, (c) => post(c, deps, findEntry));
   app.all(GRPC_EXPORT_PATH, methodNotAllowed);
   return app;
 }
 
-async function post(request: Request, tenant: string, deps: AppDeps): Promise<Response> {
-  const type = mediaTypeOf(request.headers.get("content-type"));
+async function post(c: Context<AppEnv>, deps: AppDeps, findEntry: FindEntry): Promise<Response> {
+  const type = mediaTypeOf(c.req.raw.headers.get("content-type"));
   const isText = TEXT_TYPES.has(type);
   if (!isText && !BINARY_TYPES.has(type)) {
     if (type === "application/grpc" || type.startsWith("application/grpc+")) return plainText(415, GRPC_HINT);
     const supported = [...BINARY_TYPES, ...TEXT_TYPES].join(", ");
     return plainText(415, `415 unsupported media type, supported: [${supported}]`);
   }
-  return answered(await call(request, { tenant, isText }, deps), isText);
+  return answered(await call(c.req.raw, isText, deps.limits, () => findEntry(c)), isText);
 }
 
 /** The answer to a call that is refused before it is read. */
@@ -84,24 +85,28 @@ function streamOf(body: Uint8Array): ReadableStream<Uint8Array> {
 
 async function call(
   request: Request,
-  { tenant, isText }: { readonly tenant: string; readonly isText: boolean },
-  deps: AppDeps,
+  isText: boolean,
+  limits: Limits,
+  findEntry: () => Promise<IngestEntry>,
 ): Promise<Outcome> {
   try {
-    const sent = await readBody(request, deps.limits);
-    const body = isText ? decodeBase64Pieces(sent) : sent;
+    const received = await readBody(request, limits);
+    const body = isText ? decodeBase64Pieces(received) : received;
     if (body === undefined) return { status: { code: GRPC.internal, message: "body is no base64" } };
     const unary = readUnaryMessage(body, request.headers.get("grpc-encoding"));
     if (!unary.ok) return { status: unary.status };
     const { codec, bytes } = unary;
-    const shards = await deps.shards.forWriting(tenant);
-    const { acceptedSpans, rejected } = await ingestOtlp(shards, "protobuf", { codec, bytes }, deps.limits);
-    const rejectedSpans = rejectedCount(rejected);
+    const entry = await findEntry();
+    const sent = { codec, bytes };
+    const result = await ingestOtlp(entry.target, "protobuf", sent, entry.limits);
+    const { acceptedSpans, message } = result;
     const ok = { code: GRPC.ok, message: "" };
-    if (rejectedSpans === 0) return { message: encodeExportResponse("protobuf"), status: ok };
-    const reason = describeRejected(rejected);
-    if (acceptedSpans === 0) return { status: { code: GRPC.invalidArgument, message: reason } };
-    return { message: encodeExportResponse("protobuf", { rejectedSpans, message: reason }), status: ok };
+    if (message === "") return { message: encodeExportResponse("protobuf"), status: ok };
+    const rejectedSpans = rejectedCount(result.rejected);
+    if (acceptedSpans === 0 && rejectedSpans > 0) {
+      return { status: { code: GRPC.invalidArgument, message } };
+    }
+    return { message: encodeExportResponse("protobuf", { rejectedSpans, message }), status: ok };
   } catch (error) {
     return { status: statusOf(error) };
   }

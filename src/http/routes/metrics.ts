@@ -9,17 +9,17 @@ import { readInstantParams, readRangeParams } from "../params/metrics-params.ts"
 import type { ScanPorts } from "../scan-ports.ts";
 
 /** By any method, as in Tempo; always JSON. Errors are thrown as AppErrors. */
-export function metricsRoutes({ clock, limits }: AppDeps, scan: ScanPorts): Hono<AppEnv> {
+export function metricsRoutes({ clock }: AppDeps, scan: ScanPorts): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   app.all("/api/metrics/query_range", async (c) => {
     const request = c.req.raw;
-    const input = readRangeParams(new URL(request.url).searchParams, clock.now(), limits);
+    const input = readRangeParams(new URL(request.url).searchParams, clock.now(), c.get("limits"));
     const run = await runMetrics(await scan(tenantsOf(c)), { ...input, signal: request.signal });
     return longJsonAnswer(request, rangeJson(run, input.maxSeries));
   });
   app.all("/api/metrics/query", async (c) => {
     const request = c.req.raw;
-    const input = readInstantParams(new URL(request.url).searchParams, clock.now(), limits);
+    const input = readInstantParams(new URL(request.url).searchParams, clock.now(), c.get("limits"));
     const run = await runMetrics(await scan(tenantsOf(c)), {
       ...input,
       exemplars: 0,

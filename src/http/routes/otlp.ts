@@ -1,13 +1,13 @@
 // POST /v1/traces: OTLP over HTTP.
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import type { OtlpFormat } from "../../ingest/ingest.ts";
 import { ingestOtlp, rejectedCount } from "../../ingest/ingest.ts";
 import { codecOf, readBody } from "../../ingest/read-body.ts";
-import { describeRejected, encodeExportResponse, encodeStatus } from "../../otlp/response.ts";
+import { encodeExportResponse, encodeStatus } from "../../otlp/response.ts";
 import { AppError } from "../../util/errors.ts";
-import { tenantOf } from "../access.ts";
 import type { AppDeps, AppEnv } from "../deps.ts";
 import { challengeHeader, httpError, retryAfterHeader } from "../errors.ts";
+import type { FindEntry } from "../ingest-entry.ts";
 import { mediaTypeOf } from "../media-type.ts";
 
 export const OTLP_PATH = "/v1/traces";
@@ -35,27 +35,32 @@ function formatOf(contentType: string | null): OtlpFormat | undefined {
 }
 
 /** The ingest route. Answers and errors are in the request's encoding. */
-export function otlpRoutes(deps: AppDeps): Hono<AppEnv> {
+export function otlpRoutes(deps: AppDeps, findEntry: FindEntry): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
-  app.post(OTLP_PATH, (c) => exportTraces(c.req.raw, tenantOf(c), deps));
+  app.post(OTLP_PATH, (c) => exportTraces(c, deps, findEntry));
   app.all(OTLP_PATH, () => text(405, "405 method not allowed, supported: [POST]", { allow: "POST" }));
   return app;
 }
 
-async function exportTraces(request: Request, tenant: string, deps: AppDeps): Promise<Response> {
+async function exportTraces(
+  c: Context<AppEnv>,
+  { limits }: AppDeps,
+  findEntry: FindEntry,
+): Promise<Response> {
+  const request = c.req.raw;
   const format = formatOf(request.headers.get("content-type"));
   if (format === undefined) {
     return text(415, "415 unsupported media type, supported: [application/json, application/x-protobuf]");
   }
   try {
     const codec = codecOf(request.headers.get("content-encoding"));
-    const bytes = await readBody(request, deps.limits);
-    const shards = await deps.shards.forWriting(tenant);
-    const { acceptedSpans, rejected } = await ingestOtlp(shards, format, { codec, bytes }, deps.limits);
-    const rejectedSpans = rejectedCount(rejected);
-    if (rejectedSpans === 0) return answer(format, 200, encodeExportResponse(format));
-    const message = describeRejected(rejected);
-    if (acceptedSpans === 0) throw new AppError("invalid_argument", message);
+    const bytes = await readBody(request, limits);
+    const entry = await findEntry(c);
+    const result = await ingestOtlp(entry.target, format, { codec, bytes }, entry.limits);
+    const { acceptedSpans, message } = result;
+    if (message === "") return answer(format, 200, encodeExportResponse(format));
+    const rejectedSpans = rejectedCount(result.rejected);
+    if (acceptedSpans === 0 && rejectedSpans > 0) throw new AppError("invalid_argument", message);
     return answer(format, 200, encodeExportResponse(format, { rejectedSpans, message }));
   } catch (error) {
     return refused(format, error);

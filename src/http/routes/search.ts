@@ -16,7 +16,7 @@ export function searchRoutes(deps: AppDeps, scan: ScanPorts): Hono<AppEnv> {
   app.all("/api/search", async (c) => {
     const request = c.req.raw;
     const params = new URL(request.url).searchParams;
-    const { hasSpansets, ...input } = readSearchParams(params, deps.clock.now(), deps.limits);
+    const { hasSpansets, ...input } = readSearchParams(params, deps.clock.now(), c.get("limits"));
     const run = await runSearch(await scan(tenantsOf(c)), { ...input, signal: request.signal });
     missingText(run);
     const headers = searchHeaders(run);

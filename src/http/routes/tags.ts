@@ -6,6 +6,7 @@ import {
   SearchTagValuesResponseSchema,
   SearchTagValuesV2ResponseSchema,
 } from "../../otlp/gen/tempopb/search_pb.ts";
+import type { Limits } from "../../model/limits.ts";
 import { runTagNames, runTagValues, type TagNamesRun, type TagValuesRun } from "../../query/run-tags.ts";
 import type { Field } from "../../traceql/ast.ts";
 import { encodingOf, llmAnswer, messageAnswer, missingText } from "../answers/answer.ts";
@@ -36,17 +37,23 @@ const V2_PREFIX = "/api/v2/search/tag/";
 /** By any method, as in Tempo. Errors are thrown as AppErrors. */
 export function tagRoutes(deps: AppDeps, scan: ScanPorts): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
-  const portsOf = (c: Context<AppEnv>): Ports => ({ deps, scan: () => scan(tenantsOf(c)) });
+  const portsOf = (c: Context<AppEnv>): Ports => ({
+    nowMs: deps.clock.now(),
+    limits: c.get("limits"),
+    scan: () => scan(tenantsOf(c)),
+  });
   app.all("/api/search/tags", async (c) => {
     const request = c.req.raw;
-    const params = namesParams(deps, request);
-    const message = tagNames(await findNames(portsOf(c), request, params), params.scope);
+    const ports = portsOf(c);
+    const params = namesParams(ports, request);
+    const message = tagNames(await findNames(ports, request, params), params.scope);
     return messageAnswer(request, { schema: SearchTagsResponseSchema, message, list: "tagNames" });
   });
   app.all("/api/v2/search/tags", async (c) => {
     const request = c.req.raw;
-    const params = namesParams(deps, request);
-    const message = tagScopes(await findNames(portsOf(c), request, params), params.scope);
+    const ports = portsOf(c);
+    const params = namesParams(ports, request);
+    const message = tagScopes(await findNames(ports, request, params), params.scope);
     return messageAnswer(request, { schema: SearchTagsV2ResponseSchema, message, list: "scopes" });
   });
   app.all(`${V1_PREFIX}*`, async (c) => {
@@ -61,17 +68,18 @@ export function tagRoutes(deps: AppDeps, scan: ScanPorts): Hono<AppEnv> {
 }
 
 interface Ports {
-  readonly deps: AppDeps;
-  /** Over the tenants of the request. */
+  readonly nowMs: number;
+  /** Of the tenants of the request, as is what `scan` gives. */
+  readonly limits: Limits;
   readonly scan: () => ReturnType<ScanPorts>;
 }
 
-function namesParams({ clock, limits }: AppDeps, request: Request): TagNamesParams {
-  return readTagNamesParams(new URL(request.url).searchParams, clock.now(), limits);
+function namesParams({ nowMs, limits }: Ports, request: Request): TagNamesParams {
+  return readTagNamesParams(new URL(request.url).searchParams, nowMs, limits);
 }
 
 async function findNames(
-  { deps, scan }: Ports,
+  { limits, scan }: Ports,
   request: Request,
   { scope, ...input }: TagNamesParams,
 ): Promise<TagNamesRun> {
@@ -79,20 +87,24 @@ async function findNames(
   const run = await runTagNames(await scan(), {
     ...input,
     ...(scope !== "all" && { scope }),
-    maxBytes: deps.limits.scan.maxTagBytes,
+    maxBytes: limits.scan.maxTagBytes,
     signal: request.signal,
   });
   missingText(run);
   return run;
 }
 
-async function findValues({ deps, scan }: Ports, request: Request, field: Field): Promise<TagValuesRun> {
+async function findValues(
+  { limits, nowMs, scan }: Ports,
+  request: Request,
+  field: Field,
+): Promise<TagValuesRun> {
   const params = new URL(request.url).searchParams;
-  const input = readTagValuesParams(params, deps.clock.now(), deps.limits);
+  const input = readTagValuesParams(params, nowMs, limits);
   const run = await runTagValues(await scan(), {
     ...input,
     field,
-    maxBytes: deps.limits.scan.maxTagBytes,
+    maxBytes: limits.scan.maxTagBytes,
     signal: request.signal,
   });
   missingText(run);

@@ -39,6 +39,7 @@ function setUp(settings: Parameters<AccessWorld["isolate"]>[0] = {}) {
         reached.push(`scan ${tenant}`);
         return shards.forScanning(tenant);
       },
+      limitsOf: (tenant) => shards.limitsOf(tenant),
     },
     admin: {
       tenantOf: (tenant) => tenantRpc(world.tenant(tenant)),

@@ -35,6 +35,7 @@ function setUp(live: Uint8Array = LIVE, limits: Partial<Limits> = {}): Setup {
         return [{ name: "t/0", shard }];
       },
       forScanning: () => Promise.reject(new Error("unused")),
+      limitsOf: async () => undefined,
     },
   });
   return {

@@ -64,7 +64,10 @@ describe("ingest to several shards", () => {
     const batch = generator.batch(400);
     expect(await send(batch)).toEqual({
       acceptedSpans: 400,
-      rejected: { tooLarge: 0, traceId: 0, spanId: 0 },
+      rawBytes: batch.length,
+      rejected: { tooLarge: 0, traceId: 0, spanId: 0, traceTooLarge: 0 },
+      counts: { truncatedAttributes: 0, droppedAttributes: 0, implausibleStarts: 0 },
+      message: "",
     });
     expect(calls.map(({ shard }) => shard)).toEqual([0, 1, 2, 3]);
     for (const call of calls) {
@@ -110,7 +113,10 @@ describe("ingest to several shards", () => {
       spanId: i % 5 === 1 ? new Uint8Array(8) : SPAN_ID,
     }));
     const result = await send(encode({ resourceSpans: [{ scopeSpans: [{ spans }] }] }));
-    expect(result).toEqual({ acceptedSpans: 12, rejected: { tooLarge: 0, traceId: 4, spanId: 4 } });
+    expect(result).toMatchObject({
+      acceptedSpans: 12,
+      rejected: { tooLarge: 0, traceId: 4, spanId: 4, traceTooLarge: 0 },
+    });
     expect(spanBag(calls.map(opened))).toHaveLength(12);
   });
 
@@ -162,6 +168,8 @@ describe("a shard that refuses", () => {
 });
 
 describe("bounds", () => {
+  const tenant = { ...DEFAULT_LIMITS.tenant, maxAttributeValueBytes: 16 * 1024 * 1024 };
+
   /** Spans of `count` traces under a resource of `bytes`. */
   function heavy(count: number, bytes: number): Uint8Array {
     const spans = Array.from({ length: count }, (_, i) => {
@@ -179,23 +187,25 @@ describe("bounds", () => {
     const bytes = heavy(500, 100_000);
     const { send } = setUp(64);
     const takes = 64 * 100_000;
-    await expect(send(bytes, { maxSplitBytes: takes })).rejects.toMatchObject({
+    await expect(send(bytes, { tenant, maxSplitBytes: takes })).rejects.toMatchObject({
       kind: "too_large",
       message: expect.stringMatching(/^the batch takes \d+ bytes with its resources repeated for 64 shards/),
     });
-    const text = await send(bytes, { maxSplitBytes: 1 }).then(String, String);
+    const text = await send(bytes, { tenant, maxSplitBytes: 1 }).then(String, String);
     const [, exact = ""] = /takes (\d+) bytes/.exec(text) ?? [];
-    await expect(send(bytes, { maxSplitBytes: Number(exact) - 1 })).rejects.toThrow("send fewer spans");
-    expect(await send(bytes, { maxSplitBytes: Number(exact) })).toMatchObject({ acceptedSpans: 500 });
+    await expect(send(bytes, { tenant, maxSplitBytes: Number(exact) - 1 })).rejects.toThrow(
+      "send fewer spans",
+    );
+    expect(await send(bytes, { tenant, maxSplitBytes: Number(exact) })).toMatchObject({ acceptedSpans: 500 });
   });
 
   test("no more bytes are on their way than fit, and one part always may go", async () => {
     const { calls, state, send } = setUp(8);
-    await send(heavy(100, 500_000), { maxBodyBytes: 1_100_000 });
+    await send(heavy(100, 500_000), { tenant, maxBodyBytes: 1_100_000 });
     expect(calls).toHaveLength(8);
     expect(state.most).toBe(2);
     const alone = setUp(8);
-    await alone.send(heavy(100, 500_000), { maxBodyBytes: 600_000 });
+    await alone.send(heavy(100, 500_000), { tenant, maxBodyBytes: 600_000 });
     expect(alone.state.most).toBe(1);
     expect(alone.calls).toHaveLength(8);
   });

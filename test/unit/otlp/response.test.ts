@@ -4,7 +4,8 @@ import { expect, test } from "vitest";
 import { RetryInfoSchema } from "../../../src/otlp/gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../../src/otlp/gen/google/rpc/status_pb.ts";
 import { ExportTraceServiceResponseSchema } from "../../../src/otlp/gen/opentelemetry/proto/collector/trace/v1/trace_service_pb.ts";
-import { describeRejected, encodeExportResponse, encodeStatus } from "../../../src/otlp/response.ts";
+import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
+import { describeOutcome, encodeExportResponse, encodeStatus } from "../../../src/otlp/response.ts";
 
 function json(bytes: Uint8Array): unknown {
   return JSON.parse(new TextDecoder().decode(bytes));
@@ -47,12 +48,22 @@ test("encodeStatus: a message that quotes a lone surrogate is made Unicode", () 
   expect(decoded.message).toBe("got \ufffd");
 });
 
-test("describeRejected: counts each reason that applies", () => {
-  expect(describeRejected({ tooLarge: 0, traceId: 0, spanId: 0 })).toBe("");
-  expect(describeRejected({ tooLarge: 0, traceId: 1, spanId: 0 })).toBe(
-    "rejected 1 span with a trace id that is not 16 bytes or all zero",
+const NOTHING = { tooLarge: 0, traceId: 0, spanId: 0, traceTooLarge: 0 };
+const UNCUT = { truncatedAttributes: 0, droppedAttributes: 0 };
+
+test("describeOutcome: counts each reason that applies, and names the limit and its value", () => {
+  const text = (refused: Partial<typeof NOTHING>, cut: Partial<typeof UNCUT> = {}) =>
+    describeOutcome({ ...NOTHING, ...refused }, { ...UNCUT, ...cut }, DEFAULT_LIMITS);
+  expect(text({})).toBe("");
+  expect(text({ traceId: 1 })).toBe("rejected 1 span with a trace id that is not 16 bytes or all zero");
+  expect(text({ tooLarge: 2, spanId: 1 })).toBe(
+    "rejected 2 spans larger than the limit of 16777216 bytes, 1 span with a span id that is not 8 bytes or all zero",
   );
-  expect(describeRejected({ tooLarge: 2, traceId: 0, spanId: 1 })).toBe(
-    "rejected 2 spans larger than the limit, 1 span with a span id that is not 8 bytes or all zero",
+  expect(text({ traceTooLarge: 7 })).toBe(
+    "rejected 7 spans of traces larger than the limit of 134217728 bytes or 500000 spans (trace_too_large)",
+  );
+  expect(text({}, { truncatedAttributes: 1, droppedAttributes: 3 })).toBe(
+    "truncated 1 attribute longer than the limit of 2048 bytes for keys and 65536 bytes for values; " +
+      "dropped 3 attributes beyond the limit of 1024 for a span, event, link, scope or resource",
   );
 });

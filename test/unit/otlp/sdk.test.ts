@@ -4,6 +4,7 @@ import { JsonTraceSerializer, ProtobufTraceSerializer } from "@opentelemetry/otl
 import { expect, test } from "vitest";
 import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
 import { jsonToProtobuf } from "../../../src/otlp/json.ts";
+import { visitSpans } from "../../../src/otlp/spans.ts";
 import { walkBatch } from "../../../src/otlp/walk.ts";
 import { traceHash } from "../../../src/util/hash.ts";
 import { toHex } from "../../../src/util/hex.ts";
@@ -64,9 +65,18 @@ const spans = [
   }),
 ];
 
+function spanBytes(bytes: Uint8Array): number {
+  let sum = 0;
+  visitSpans(bytes, { span: (start, end) => void (sum += end - start) });
+  return sum;
+}
+
 test("protobuf of the SDK: walks", () => {
   const bytes = ProtobufTraceSerializer.serializeRequest(spans)!;
   expect(walkBatch(bytes, DEFAULT_LIMITS)).toEqual({
+    implausibleStarts: 0,
+    mayExceedAttributes: false,
+    traceSizes: Uint32Array.of(spanBytes(bytes), 2),
     spanCount: 2,
     rejected: { tooLarge: 0, traceId: 0, spanId: 0 },
     minStartNs: 1_795_392_000_123_456_789n,

@@ -50,7 +50,10 @@ test("walkBatch: an empty batch holds nothing", () => {
     rejected: { tooLarge: 0, traceId: 0, spanId: 0 },
     minStartNs: 0n,
     maxEndNs: 0n,
+    implausibleStarts: 0,
+    mayExceedAttributes: false,
     traceHashes: new Uint32Array(0),
+    traceSizes: new Uint32Array(0),
   });
 });
 

@@ -16,12 +16,13 @@ describe("group commit", () => {
   test("what arrives during a commit shares the next one, in order", async () => {
     const gate = makeGate();
     const groups: string[][] = [];
-    const commits = new GroupCommit<string>({
+    const commits = new GroupCommit<string, string>({
       maxGroupBytes: 1000,
       gather: () => Promise.resolve(),
-      commit: (items) => {
+      commit: async (items) => {
         groups.push([...items]);
-        return gate.wait();
+        await gate.wait();
+        return items.map((item) => `${item} is kept`);
       },
     });
     const first = commits.submit("a", 1);
@@ -29,19 +30,22 @@ describe("group commit", () => {
     const rest = ["b", "c", "d"].map((item) => commits.submit(item, 1));
     expect(commits.queuedBytes).toBe(4);
     await gate.open();
-    await first;
+    expect(await first).toBe("a is kept");
     await gate.open();
-    await Promise.all(rest);
+    expect(await Promise.all(rest)).toEqual(["b is kept", "c is kept", "d is kept"]);
     expect(groups).toEqual([["a"], ["b", "c", "d"]]);
     expect(commits.queuedBytes).toBe(0);
   });
 
   test("a group is cut at its bytes; a larger item goes alone", async () => {
     const groups: number[][] = [];
-    const commits = new GroupCommit<number>({
+    const commits = new GroupCommit<number, string>({
       maxGroupBytes: 10,
       gather: () => Promise.resolve(),
-      commit: async (items) => void groups.push([...items]),
+      commit: async (items) => {
+        groups.push([...items]);
+        return items.map(() => "kept");
+      },
     });
     await Promise.all([5, 5, 1, 40, 3].map((bytes) => commits.submit(bytes, bytes)));
     expect(groups).toEqual([[5, 5], [1], [40], [3]]);
@@ -51,12 +55,13 @@ describe("group commit", () => {
     const gate = makeGate();
     let fail = true;
     let acknowledged = 0;
-    const commits = new GroupCommit<string>({
+    const commits = new GroupCommit<string, string>({
       maxGroupBytes: 1,
       gather: () => Promise.resolve(),
-      commit: async () => {
+      commit: async (items) => {
         await gate.wait();
         if (fail) throw new Error("disk full");
+        return items;
       },
     });
     const lost = commits.submit("lost", 1).then(() => acknowledged++);

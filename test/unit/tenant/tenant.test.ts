@@ -92,6 +92,7 @@ describe("shard count", () => {
     const { open, storage } = setUp();
     expect(open().view()).toEqual({
       state: "active",
+      limits: {},
       tokens: [],
       version: 0,
       versions: [{ fromMs: 0, count: 1 }],
@@ -227,7 +228,8 @@ describe("retention", () => {
     expect(tenant.view().retentionMs).toBe(3 * DAY);
     expect(await runAlarms(tenant)).toBe(1);
     expect(new Set(shards.keys())).toEqual(new Set([0, 1, 2, 3]));
-    for (const { settings } of shards.values()) expect(settings).toEqual([{ retentionMs: 3 * DAY }]);
+    for (const { settings } of shards.values())
+      expect(settings).toEqual([{ retentionMs: 3 * DAY, limits: {} }]);
   });
 
   test("a shard that is out of reach is told later, after an eviction too; then there is no alarm any more", async () => {
@@ -240,7 +242,7 @@ describe("retention", () => {
     expect(storage.alarm).not.toBeNull();
     shardOf(1).fails = false;
     await runAlarms(open());
-    expect(shardOf(1).settings).toEqual([{ retentionMs: DAY }]);
+    expect(shardOf(1).settings).toEqual([{ retentionMs: DAY, limits: {} }]);
     expect(storage.alarm).toBeNull();
   });
 
@@ -252,7 +254,7 @@ describe("retention", () => {
     tenant.setShardCount(2);
     await runAlarms(tenant);
     expect(world.nowMs).toBeLessThan(T + DELAY);
-    expect(shardOf(1).settings).toEqual([{ retentionMs: DAY }]);
+    expect(shardOf(1).settings).toEqual([{ retentionMs: DAY, limits: {} }]);
   });
 
   test("what is set while the shards are being told is told, too", async () => {
@@ -263,7 +265,7 @@ describe("retention", () => {
     tenant.setRetention(2 * DAY);
     await telling;
     await runAlarms(tenant);
-    expect(shardOf(0).settings.at(-1)).toEqual({ retentionMs: 2 * DAY });
+    expect(shardOf(0).settings.at(-1)).toEqual({ retentionMs: 2 * DAY, limits: {} });
   });
 
   test("undefined goes back to the default; less than an hour is refused", async () => {
@@ -272,7 +274,7 @@ describe("retention", () => {
     tenant.setRetention(DAY);
     tenant.setRetention(undefined);
     await runAlarms(tenant);
-    expect(shardOf(0).settings.at(-1)).toEqual({ retentionMs: undefined });
+    expect(shardOf(0).settings.at(-1)).toEqual({ retentionMs: undefined, limits: {} });
     for (const ms of [0, -1, 3_599_999, Number.NaN, 1e300]) {
       expect(tenant.setRetention(ms)).toMatchObject({ ok: false, kind: "invalid_argument" });
     }
