@@ -132,6 +132,9 @@ export interface TenantLimitSpec {
  */
 export const MIN_ATTRIBUTE_BYTES = 128;
 
+/** No owner of fewer is cut, likewise: more have 128 bytes at least. */
+const MIN_ATTRIBUTES = 64;
+
 const RATE_MAX = 10_000_000_000;
 const DURATION = { unit: "milliseconds", min: 60_000, max: MAX_RANGE_MS } as const;
 const CUT = { unit: "bytes", min: MIN_ATTRIBUTE_BYTES, max: 16 * MIB } as const;
@@ -158,7 +161,7 @@ export const TENANT_LIMIT_SPECS: Readonly<Record<keyof TenantLimits, TenantLimit
   maxAttributesPerSpan: {
     override: "ingestion.max_attributes_per_span",
     unit: "attributes",
-    min: 1,
+    min: MIN_ATTRIBUTES,
     max: 1_000_000,
   },
   maxLiveTraces: { override: "ingestion.max_traces_per_user", unit: "traces", min: 1, max: RATE_MAX },

@@ -218,27 +218,39 @@ function cutText(text: Uint8Array, maxBytes: number): Uint8Array {
   return text.subarray(0, end > maxBytes - 4 || end === 0 ? end : maxBytes);
 }
 
-/** The AnyValue `body` with no more than `maxBytes` of content; undefined when it has no more. */
+/**
+ * The AnyValue `body` with no more than `maxBytes` of content; undefined when it has no more. Of fields that are there
+ * twice, which no sender writes, each is cut: the last counts.
+ */
 function cutValue(body: Uint8Array, maxBytes: number): Uint8Array | undefined {
-  return body.length <= maxBytes ? undefined : fit(body, MESSAGE.anyValue, maxBytes, false);
+  if (body.length <= maxBytes) return undefined;
+  const reader = new WireReader(body);
+  const fields: Uint8Array[] = [];
+  let isChanged = false;
+  while (reader.pos < body.length) {
+    const at = reader.pos;
+    const tag = reader.tag(body.length);
+    const content = contentOf(reader, tag);
+    const cut = content.length > maxBytes ? cutContent(content, MESSAGE.anyValue, tag, maxBytes) : undefined;
+    if (cut !== undefined) isChanged = true;
+    fields.push(cut === undefined ? body.subarray(at, reader.pos) : field(tag, cut));
+  }
+  return isChanged ? concatBytes(fields) : undefined;
 }
 
 /**
  * What of the message fits into `room`: whole fields, and of the first that does not fit what does; undefined when all of it
  * fits. So of an array or list the first elements are kept. As deep as the walker allows.
- * @param countsHeads whether tags and lengths take room: those of an attribute's own value do not
  */
-function fit(body: Uint8Array, type: number, room: number, countsHeads: boolean): Uint8Array | undefined {
+function fit(body: Uint8Array, type: number, room: number): Uint8Array | undefined {
   const reader = new WireReader(body);
-  let left = room;
   while (reader.pos < body.length) {
     const at = reader.pos;
     const tag = reader.tag(body.length);
     const content = contentOf(reader, tag);
-    const head = countsHeads ? reader.pos - at - content.length : 0;
-    left -= head + content.length;
-    if (left >= 0) continue;
-    const cut = content.length + left < 0 ? undefined : cutContent(content, type, tag, content.length + left);
+    const over = reader.pos - room;
+    if (over <= 0) continue;
+    const cut = content.length < over ? undefined : cutContent(content, type, tag, content.length - over);
     const before = body.subarray(0, at);
     return cut === undefined ? before : concatBytes([before, field(tag, cut)]);
   }
@@ -261,7 +273,7 @@ function contentOf(reader: WireReader, tag: number): Uint8Array {
 /** The start of a value, `room` bytes at most; undefined when it cannot be cut. */
 function cutContent(content: Uint8Array, type: number, tag: number, room: number): Uint8Array | undefined {
   const child = childOf(type, tag);
-  if (child !== 0) return fit(content, child, room, true);
+  if (child !== 0) return fit(content, child, room);
   if (type === MESSAGE.keyValue ? tag === KEY_TAG : tag === STRING_TAG) return cutText(content, room);
   return type === MESSAGE.anyValue && tag === BYTES_TAG ? content.subarray(0, room) : undefined;
 }

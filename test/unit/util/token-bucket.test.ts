@@ -57,12 +57,11 @@ describe("token bucket", () => {
         for (const { amount, afterMs } of requests) {
           nowMs += afterMs;
           const waitMs = bucket.waitMs(amount, RATE, nowMs);
-          if (waitMs > 0) {
-            // It passes when it was told to, and not a millisecond before.
-            expect(bucket.waitMs(amount, RATE, nowMs + waitMs - 1)).toBeGreaterThan(0);
-            nowMs += waitMs;
-            expect(bucket.waitMs(amount, RATE, nowMs)).toBe(0);
-          }
+          // It passes when it was told to, and not a millisecond before.
+          const early = bucket.waitMs(amount, RATE, nowMs + Math.max(0, waitMs - 1));
+          expect(early > 0).toBe(waitMs > 0);
+          nowMs += waitMs;
+          expect(bucket.waitMs(amount, RATE, nowMs)).toBe(0);
           bucket.take(amount);
           taken += amount;
           largest = Math.max(largest, amount);
