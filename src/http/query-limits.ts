@@ -5,9 +5,11 @@ import { QuerySlots } from "../query/query-slots.ts";
 import { tenantsOf } from "./access.ts";
 import type { AppDeps, AppEnv } from "./deps.ts";
 
-/** What asks for spans. A request that sends them to `/api/traces` is none. */
+/**
+ * What asks for spans: a request that sends them to `/api/traces` does not. A path matches one of them at most, since `/x/*`
+ * is `/x` too.
+ */
 export const QUERY_PATHS: readonly string[] = [
-  "/api/search",
   "/api/search/*",
   "/api/v2/search/*",
   "/api/metrics/*",

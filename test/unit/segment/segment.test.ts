@@ -5,9 +5,12 @@ import {
   decodeHead,
   decodeHeads,
   encodeHead,
+  MAX_SIZED_TRACES,
   MAX_TRACE_HASHES,
   openBody,
+  withTraceSizes,
 } from "../../../src/segment/frame.ts";
+import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
 import { LiveIndex } from "../../../src/segment/live-index.ts";
 import { packRows, readBody } from "../../../src/segment/rows.ts";
 import { concatBytes } from "../../../src/util/bytes.ts";
@@ -71,6 +74,38 @@ describe("frame", () => {
     expect(index.find(123_456_789)).toHaveLength(1);
   });
 
+  test("head: with the sizes of its traces, alone and among others", () => {
+    const { head } = frameOf(Uint8Array.of(1), [3, 9, 27]);
+    const sizes = Uint32Array.of(100, 0xffffffff, 1, 2, 3, 4);
+    const sized = withTraceSizes(head, sizes);
+    expect(decodeHead(sized)).toEqual({
+      ...decodeHead(head),
+      traceSizes: sizes,
+      headLength: head.length + 24,
+    });
+    const row = concatBytes([head, sized, head]);
+    expect([...decodeHeads(row)].map(({ traceSizes }) => traceSizes)).toEqual([undefined, sizes, undefined]);
+    expect(() => decodeHead(sized.subarray(0, sized.length - 1))).toThrow("3 traces cut short");
+  });
+
+  test("head: sizes that do not fit it, or no row, are left out", () => {
+    const { head } = frameOf(Uint8Array.of(1), [3, 9]);
+    expect(withTraceSizes(head, Uint32Array.of(1, 2, 3))).toBe(head);
+    const sized = withTraceSizes(head, Uint32Array.of(1, 2, 3, 4));
+    expect(withTraceSizes(sized, Uint32Array.of(1, 2, 3, 4))).toBe(sized);
+    expect(withTraceSizes(Uint8Array.of(1), new Uint32Array())).toHaveLength(1);
+    const many = (count: number) =>
+      frameOf(
+        new Uint8Array(),
+        Array.from({ length: count }, (_, i) => i),
+      ).head;
+    const atLimit = withTraceSizes(many(MAX_SIZED_TRACES), new Uint32Array(2 * MAX_SIZED_TRACES));
+    expect(decodeHead(atLimit).traceSizes).toHaveLength(2 * MAX_SIZED_TRACES);
+    expect(atLimit.length).toBeLessThan(DEFAULT_LIMITS.maxRowBytes);
+    const past = withTraceSizes(many(MAX_SIZED_TRACES + 1), new Uint32Array(2 * MAX_SIZED_TRACES + 2));
+    expect(decodeHead(past).traceSizes).toBeUndefined();
+  });
+
   test("body: a changed byte, a cut and a wrong length are corrupt", () => {
     const { head, body } = frameOf(Uint8Array.of(1, 2, 3, 4));
     const parsed = decodeHead(head);
@@ -127,6 +162,45 @@ describe("rows", () => {
 });
 
 describe("live index", () => {
+  test("sizes: the sums over all frames that tell some, by trace", () => {
+    const arbFrame = fc.uniqueArray(fc.tuple(fc.nat(60), fc.nat(1_000), fc.nat(50)), {
+      selector: ([hash]) => hash,
+      maxLength: 8,
+    });
+    fc.assert(
+      fc.property(fc.array(fc.tuple(arbFrame, fc.boolean()), { maxLength: 200 }), (frames) => {
+        const index = new LiveIndex();
+        const bytes = new Map<number, number>();
+        const spans = new Map<number, number>();
+        for (const [unsorted, isTold] of frames) {
+          const traces = unsorted.toSorted(([a], [b]) => a - b);
+          const { head } = frameOf(
+            Uint8Array.of(0),
+            traces.map(([hash]) => hash * 0x04030201),
+          );
+          const sizes = Uint32Array.from([
+            ...traces.map(([, size]) => size),
+            ...traces.map(([, , count]) => count),
+          ]);
+          index.add(decodeHead(isTold ? withTraceSizes(head, sizes) : head), 1, 0);
+          for (const [hash, size, count] of traces) {
+            bytes.set(hash, (bytes.get(hash) ?? 0) + (isTold ? size : 0));
+            spans.set(hash, (spans.get(hash) ?? 0) + (isTold ? count : 0));
+          }
+        }
+        expect(index.traceCount).toBe(bytes.size);
+        for (let hash = 0; hash <= 60; hash++) {
+          const stored = (hash * 0x04030201) >>> 0;
+          expect([index.has(stored), index.bytesOf(stored), index.spansOf(stored)]).toEqual([
+            bytes.has(hash),
+            bytes.get(hash) ?? 0,
+            spans.get(hash) ?? 0,
+          ]);
+        }
+      }),
+    );
+  });
+
   test("find: agrees with a naive map, in order of arrival", () => {
     fc.assert(
       fc.property(fc.array(fc.array(fc.nat(40), { maxLength: 6 }), { maxLength: 300 }), (batches) => {

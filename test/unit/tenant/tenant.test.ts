@@ -476,3 +476,40 @@ describe("changes by people", () => {
     expect(open().audit(10)).toEqual([]);
   });
 });
+
+const CHANGE = { actor: "operator" };
+
+describe("limits", () => {
+  test("what is set is in the view and told every shard, also those that come later, and after an eviction", async () => {
+    const { open, shards, runAlarms } = setUp();
+    const limits = { rateBytes: 5_000_000, maxLiveTraces: 7 };
+    expect(open().setLimits(limits, CHANGE)).toMatchObject({ ok: true, view: { limits, version: 1 } });
+    expect(open().view().limits).toEqual(limits);
+    await runAlarms(open());
+    const tenant = open();
+    tenant.setShardCount(2);
+    await runAlarms(tenant);
+    for (const index of [0, 1]) {
+      expect(shards.get(index)?.settings.at(-1)).toEqual({ retentionMs: undefined, limits });
+    }
+    tenant.setLimits({}, CHANGE);
+    await runAlarms(tenant);
+    expect(shards.get(1)?.settings.at(-1)).toEqual({ retentionMs: undefined, limits: {} });
+    expect(open().audit(1)).toMatchObject([
+      { action: "set limits", detail: 'from {"rateBytes":5000000,"maxLiveTraces":7} to {}' },
+    ]);
+  });
+
+  test("one that cannot be is refused by name, and nothing is changed", () => {
+    const { open, storage } = setUp();
+    expect(open().setLimits({ rateBytes: 1, maxSearchMs: 0 }, CHANGE)).toMatchObject({
+      ok: false,
+      kind: "invalid_argument",
+      message: expect.stringMatching(
+        /^read.max_search_duration must be a whole number of milliseconds from 60000/,
+      ),
+    });
+    expect(open().setLimits({ nothing: 1 } as never, CHANGE)).toMatchObject({ kind: "invalid_argument" });
+    expect(storage.load()).toBeUndefined();
+  });
+});
