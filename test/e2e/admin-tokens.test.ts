@@ -221,10 +221,7 @@ describe("tenants and tokens", () => {
     const response = await fetch(`${url}/api/openapi.json`, {
       headers: { authorization: `Bearer ${token}` },
     });
-    expect([response.status, (await response.json<{ openapi: string }>()).openapi]).toEqual([
-      200,
-      "3.1.0",
-    ]);
+    expect([response.status, (await response.json<{ openapi: string }>()).openapi]).toEqual([200, "3.1.0"]);
   });
 
   test("what npm run deploy does after wrangler: a span of its own is read back, two tokens are left", async () => {

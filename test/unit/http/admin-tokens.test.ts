@@ -29,6 +29,14 @@ describe("tenants", () => {
     });
   });
 
+  test("several slashes are one here, too", async () => {
+    const { call } = adminWorld();
+    expect((await call("GET", "//api//admin/tenants")).body).toEqual({
+      tenants: [{ tenant: "single-tenant" }],
+    });
+    expect((await call("GET", "//api//admin/tenants", { token: null })).status).toBe(401);
+  });
+
   test("the list is paged", async () => {
     const { call, world } = adminWorld();
     for (const name of ["a", "b", "c"]) world.directory.names.add(name);
