@@ -391,7 +391,6 @@ export class TenantObject extends SimObject<Tenant> {
       setShardCount: (count) => call("set shards", (tenant) => tenant.setShardCount(count)),
       requestGrowth: (shard, load) => call("growth", (tenant) => tenant.requestGrowth(shard, load)),
       setRetention: (ms) => call("retention", (tenant) => tenant.setRetention(ms)),
-      setLimits: (limits) => call("limits", (tenant) => tenant.setLimits(limits)),
       startDeletion: () => call("deletion", (tenant) => tenant.startDeletion()),
     };
   }
