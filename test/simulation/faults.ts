@@ -122,7 +122,7 @@ export class Faults {
 
   uploadFails(): boolean {
     if (this.isOutage && !this.suspended) return true;
-    return this.#happens(this.#mixture.putFault / 4);
+    return this.#happens(this.#mixture.putFault / 2);
   }
 
   /** A crash does not call a request back that is on its way. */

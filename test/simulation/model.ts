@@ -70,6 +70,14 @@ export class Model {
     }
   }
 
+  /**
+   * Rows are lost, those of retention too. A merge that came to nothing as retention took one of its inputs may have left
+   * its output, which a rebuild takes as a whole: what was too old stays for as long as the block.
+   */
+  noteLoss(): void {
+    for (const span of this.#spans.values()) span.isGone &&= span.deliveries === 0;
+  }
+
   /** Whether a span of the trace was ever sent. */
   knows(traceId: string): boolean {
     return this.#traces.has(traceId);

@@ -46,8 +46,8 @@ const SIM_LIMITS: ShardLimits = {
   },
 };
 
-/** Half of all merges go up in parts of this length. */
-export const PART_BYTES = 12_000;
+/** Most merges go up in parts of this length. */
+export const PART_BYTES = 6_000;
 
 /** Those of a seed. */
 export function limitsOf(seed: number): ShardLimits {

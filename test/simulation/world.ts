@@ -20,6 +20,7 @@ const HOUR_MS = 3_600_000;
 /** Waits of a compactor between the object store and the catalogue. */
 const COMMIT_WAITS = new Set([
   "part",
+  "upload",
   "put",
   "put answer",
   "commitMerge call",
@@ -319,6 +320,7 @@ export class World implements Places {
     shard.loseRows();
     this.clients.hidden.add(index);
     this.clients.losses++;
+    this.clients.model.noteLoss();
     this.count("shard: rows lost");
     this.#startRebuild(index);
   }
