@@ -18,11 +18,14 @@ const HELP = `npm run admin -- <verb> [--tenant <name>] [--url <address>] [--jso
     --name <text>            what it is for
     --expires 30d            or 12h, or 2027-01-31; without it, it does not expire
     --tenants a,b            tenants that it may act for as well, by X-Scope-OrgID; "*" for all
+    --set <limit>=<value>    a rate of its own: ingestion.rate_limit_bytes, burst_size_bytes, rate_limit_spans ...
     --origin https://a.com   makes it a browser key: to send spans from pages of this origin
   revoke-token <id>        it is refused at once, everywhere within a minute
 
   shards <count>           spreads new spans over so many shards: 1, 2, 4 ... 64
   retention <hours>        keeps spans for so many hours; "default" for the installation's default
+  limits                   shows what the tenant may use
+  set-limit <name>=<value> changes one of them; "default" for the installation's
   rebuild-catalogue        reads all blocks of the bucket into the catalogue that lacks them
   audit                    shows who changed what and when; --limit 1000, --before <id>
 
@@ -50,6 +53,7 @@ async function run(): Promise<void> {
       tenants: { type: "string", multiple: true, default: [] },
       origin: { type: "string", multiple: true, default: [] },
       expires: { type: "string" },
+      set: { type: "string", multiple: true, default: [] },
       limit: { type: "string" },
       before: { type: "string" },
     },

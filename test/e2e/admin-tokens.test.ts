@@ -199,6 +199,22 @@ describe("tenants and tokens", () => {
     expect((await admin("retention 72 --tenant empty --if-match x")).stderr).toMatch(/^If-Match must be /);
   });
 
+  test("limits and set-limit; a token with a rate of its own", async () => {
+    expect((await admin("set-limit ingestion.rate_limit_spans=1234 --tenant empty")).stdout).toMatch(
+      /^limit +value +unit\n(?:.*\n)*ingestion\.rate_limit_spans +1234 +spans per second +set\n/,
+    );
+    expect((await admin("limits --tenant empty")).stdout).toMatch(
+      /ingestion\.rate_limit_bytes +\d+ +bytes per second +default\n/,
+    );
+    expect((await admin("set-limit ingestion.rate_limit_spans=default --tenant empty")).stdout).not.toMatch(
+      / set\n/,
+    );
+    expect((await admin("set-limit rate=1 --tenant empty")).stderr).toBe("there is no field rate\n");
+    await create("--tenant empty --scope ingest --set ingestion.burst_size_spans=2 --name small");
+    const { stdout } = await admin("tokens --tenant empty --json");
+    expect(JSON.parse(stdout)).toMatchObject({ tokens: [{ limits: { "ingestion.burst_size_spans": 2 } }] });
+  });
+
   test("what is wrong is said in a sentence, exit 1", async () => {
     for (const [line, stderr] of [
       ["create-token --tenant acme", "--scope is missing: ingest, read, admin, metrics\n"],
@@ -210,6 +226,7 @@ describe("tenants and tokens", () => {
       ["create-tenant", "the tenant's name is missing\n"],
       ["revoke-token", "the token's id is missing\n"],
       ["tenant a b", "what is b? tenant takes one word at most\n"],
+      ["set-limit x", "a limit is set by <name>=<value>, not x\n"],
       ["audit --limit 0", "limit must be at least 1\n"],
     ] as const) {
       expect(await admin(line)).toEqual({ code: 1, stdout: "", stderr });

@@ -372,7 +372,10 @@ export class TenantObject extends SimObject<Tenant> {
 
   client(
     caller?: Owner,
-  ): Pick<TenantRpc, "view" | "setShardCount" | "requestGrowth" | "setRetention" | "startDeletion"> {
+  ): Pick<
+    TenantRpc,
+    "view" | "setShardCount" | "requestGrowth" | "setRetention" | "setLimits" | "startDeletion"
+  > {
     const call = <R extends TenantReply | TenantView>(name: string, run: (tenant: Tenant) => R): Promise<R> =>
       this.call(
         name,

@@ -1,5 +1,6 @@
 // What `npm run admin` can do: of each verb the request, and its answer as lines.
 import { createInterface } from "node:readline/promises";
+import { TENANT_LIMIT_SPECS } from "../../model/tenant-limits.ts";
 import { SCOPES } from "../../model/token.ts";
 import { adminLines, browserLines, readLines, sdkLines } from "../snippets.ts";
 import { type Request, UsageError } from "./client.ts";
@@ -14,6 +15,8 @@ export interface Options {
   readonly tenants: readonly string[];
   readonly origin: readonly string[];
   readonly expires?: string | undefined;
+  /** `<name>=<value>` of a token's own limits. */
+  readonly set: readonly string[];
   readonly limit?: string | undefined;
   readonly before?: string | undefined;
 }
@@ -44,6 +47,11 @@ interface TokenAnswer {
   readonly origins: readonly string[];
   readonly created: string;
   readonly expires?: string;
+}
+
+interface LimitsAnswer {
+  readonly set: Readonly<Record<string, number>>;
+  readonly limits: Readonly<Record<string, number>>;
 }
 
 interface AuditAnswer {
@@ -130,6 +138,18 @@ export const VERBS: Readonly<Record<string, Verb>> = {
       `${tenant}: begun at ${shards} shards; "tenant" shows how far it is`,
     ],
   },
+  limits: {
+    request: (_, { tenant }) => ({ method: "GET", path: tenantPath(tenant, "/limits") }),
+    show: showLimits,
+  },
+  "set-limit": {
+    request: (argument, { tenant }) => ({
+      method: "PATCH",
+      path: tenantPath(tenant, "/limits"),
+      body: limitsIn([needed(argument, "<name>=<value>")]),
+    }),
+    show: showLimits,
+  },
   audit: {
     request: (_, { tenant, limit, before }) => ({
       method: "GET",
@@ -192,9 +212,36 @@ function createToken(_: string | undefined, options: Options): Request {
       scopes,
       tenants: listed(options.tenants),
       origins,
+      ...(options.set.length === 0 ? {} : { limits: limitsIn(options.set) }),
       ...(options.expires === undefined ? {} : { expires: expiryOf(options.expires) }),
     },
   };
+}
+
+/** `ingestion.rate_limit_spans=1000`; `default` takes away what was set. */
+function limitsIn(texts: readonly string[]): Record<string, number | null> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const [name = "", value = ""] = text.split("=");
+      if (name === "" || value === "") throw new UsageError(`a limit is set by <name>=<value>, not ${text}`);
+      return [name, value === "default" ? null : positive(value, name)];
+    }),
+  );
+}
+
+function showLimits({ limits, set }: LimitsAnswer): string[] {
+  const units = new Map<string, string>(
+    Object.values(TENANT_LIMIT_SPECS).map(({ override, unit }) => [override, unit]),
+  );
+  return tableLines([
+    ["limit", "value", "unit", ""],
+    ...Object.entries(limits).map(([name, value]) => [
+      name,
+      String(value),
+      units.get(name) ?? "",
+      set[name] === undefined ? "default" : "set",
+    ]),
+  ]);
 }
 
 /** `30d` and `12h` from now on, or a time. */

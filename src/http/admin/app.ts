@@ -5,6 +5,7 @@ import { AppError } from "../../util/errors.ts";
 import { jsonErrorResponse } from "../errors.ts";
 import { routedPath } from "../routed-path.ts";
 import { auditRoutes } from "./audit.ts";
+import { limitRoutes } from "./limits.ts";
 import { overridesRoutes } from "./overrides.ts";
 import { OPENAPI_PATH } from "./paths.ts";
 import { type AdminApp, type AdminEnv, refuseMisfit } from "./request.ts";
@@ -30,6 +31,7 @@ export function createAdminApp(): AdminApp {
   app.onError((error) => jsonErrorResponse(error));
   tenantRoutes(app);
   tokenRoutes(app);
+  limitRoutes(app);
   auditRoutes(app);
   app.route("/", overridesRoutes());
   const registry = app.openAPIRegistry;

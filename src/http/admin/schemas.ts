@@ -1,7 +1,6 @@
 // What the admin API takes and answers. The OpenAPI document is made of the same schemas that check requests.
 import { z } from "@hono/zod-openapi";
 import { parseTenantId } from "../../model/ids.ts";
-import { SCOPES } from "../../model/token.ts";
 import { messageOf } from "../../util/errors.ts";
 
 export { z };
@@ -22,7 +21,9 @@ export const TenantIdSchema = z
     example: "acme",
   });
 
-const Time = z.iso.datetime().openapi({ description: "RFC 3339, UTC", example: "2026-11-23T00:00:00.000Z" });
+export const Time = z.iso
+  .datetime()
+  .openapi({ description: "RFC 3339, UTC", example: "2026-11-23T00:00:00.000Z" });
 const Version = z
   .int()
   .min(0)
@@ -85,66 +86,6 @@ export const RetentionSchema = z
   .strictObject({ hours: z.number().nullable().openapi({ description: "null: the installation's default" }) })
   .openapi("Retention");
 export const RebuildSchema = z.object({ tenant: TenantIdSchema, shards: z.int() }).openapi("Rebuild");
-
-const Scope = z.enum(SCOPES);
-const TokenFields = {
-  name: z
-    .string()
-    .min(1)
-    .max(100)
-    .superRefine((text, context) => {
-      if (/\p{C}/u.test(text)) {
-        context.addIssue({ code: "custom", message: "name holds a character that cannot be shown" });
-      }
-    })
-    .openapi({ description: "Characters that can be shown", example: "collector in Frankfurt" }),
-  scopes: z.array(Scope).min(1).max(SCOPES.length),
-};
-const OtherTenants = z.array(z.string()).max(100).openapi({
-  description: "Tenants that it may act for besides its own, by X-Scope-OrgID; * is every tenant",
-});
-const Origins = z
-  .array(z.string())
-  .max(100)
-  .openapi({
-    description: "Makes it a browser key: of use to pages of these origins only, and to send spans only",
-    example: ["https://shop.example.com"],
-  });
-
-export const NewTokenSchema = z
-  .strictObject({
-    ...TokenFields,
-    tenants: OtherTenants.optional(),
-    origins: Origins.optional(),
-    expires: z.iso
-      .datetime({ offset: true })
-      .optional()
-      .openapi({ description: "RFC 3339; absent: it does not expire" }),
-  })
-  .openapi("NewToken");
-
-export const TokenSchema = z
-  .object({
-    id: z.string().openapi({ example: "3f2a9c01b7de" }),
-    ...TokenFields,
-    tenants: OtherTenants,
-    origins: Origins,
-    created: Time,
-    expires: Time.optional(),
-  })
-  .openapi("Token");
-
-export const MadeTokenSchema = TokenSchema.extend({
-  token: z.string().openapi({
-    description: "The token itself: shown here and never again",
-    pattern: "^rbt_.+_[0-9a-f]{40}$",
-  }),
-}).openapi("MadeToken");
-export const TokenListSchema = z.object({ tokens: z.array(TokenSchema) }).openapi("TokenList");
-export const RevokedSchema = z.object({ revoked: z.string() }).openapi("RevokedToken");
-export const TokenParams = TenantParams.extend({
-  id: z.string().openapi({ param: { name: "id", in: "path" }, example: "3f2a9c01b7de" }),
-});
 
 /** A page: numbers in a query are text. */
 export function limitParam(max: number, fallback: number): z.ZodType<number, string | undefined> {

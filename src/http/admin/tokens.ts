@@ -1,8 +1,10 @@
 // Tokens of a tenant: made, listed, revoked. Their text is in one answer only, the one to whoever makes one.
 import { createRoute } from "@hono/zod-openapi";
 import { type Caller, actsFor } from "../../access/caller.ts";
+import { readNamedOverrides } from "../../model/tenant-limits.ts";
 import { checkTokenRequest, makeToken, type TokenRecord, type TokenRequest } from "../../model/token.ts";
 import { AppError } from "../../util/errors.ts";
+import { namedLimits } from "./limits-schema.ts";
 import {
   type AdminApp,
   type AdminContext,
@@ -17,17 +19,15 @@ import {
   tenantAdmin,
 } from "./request.ts";
 import { answers, CHANGE_PROBLEMS, jsonRequest, PROBLEMS, TENANT } from "./routes.ts";
+import { ChangeHeaders, TenantParams, type z } from "./schemas.ts";
 import {
-  ChangeHeaders,
   MadeTokenSchema,
   NewTokenSchema,
   RevokedSchema,
-  TenantParams,
   TokenListSchema,
   TokenParams,
   type TokenSchema,
-  type z,
-} from "./schemas.ts";
+} from "./tokens-schema.ts";
 
 const TOKENS = `${TENANT}/tokens` as const;
 
@@ -89,6 +89,7 @@ export function tokenRoutes(app: AdminApp): void {
 
 function requestOf({
   expires,
+  limits,
   name,
   origins,
   scopes,
@@ -99,6 +100,7 @@ function requestOf({
     scopes: [...new Set(scopes)],
     tenants: [...new Set(tenants)],
     origins: [...new Set(origins)],
+    ...(limits === undefined ? {} : { limits: readNamedOverrides(limits) }),
     ...(expires === undefined ? {} : { expiresMs: Date.parse(expires) }),
   };
 }
@@ -126,13 +128,14 @@ async function ensureTenant(c: AdminContext, tenant: string): Promise<void> {
 }
 
 function tokenJson(token: TokenRecord): z.infer<typeof TokenSchema> {
-  const { id, name, scopes, tenants, origins, createdMs, expiresMs } = token;
+  const { id, name, scopes, tenants, origins, limits, createdMs, expiresMs } = token;
   return {
     id,
     name,
     scopes: [...scopes],
     tenants: [...tenants],
     origins: [...origins],
+    ...(limits === undefined ? {} : { limits: namedLimits(limits) }),
     created: new Date(createdMs).toISOString(),
     ...(expiresMs === undefined ? {} : { expires: new Date(expiresMs).toISOString() }),
   };

@@ -1,5 +1,6 @@
 // The admin API where tokens are asked for: tenants, tokens, roles, ETags, audit log.
 import { beforeEach, describe, expect, test, vi } from "vitest";
+import { DEFAULT_TENANT_LIMITS, TENANT_LIMIT_SPECS } from "../../../src/model/tenant-limits.ts";
 import { ADMIN_TOKEN } from "../../support/access-world.ts";
 import { adminWorld } from "../../support/admin-world.ts";
 
@@ -71,6 +72,8 @@ describe("tenants", () => {
       ["GET", "/tokens", undefined],
       ["DELETE", "/tokens/abc", undefined],
       ["GET", "/audit", undefined],
+      ["GET", "/limits", undefined],
+      ["PATCH", "/limits", {}],
     ] as const) {
       expect(await call(method, `${TENANTS}/acme${rest}`, { body })).toMatchObject({
         status: 404,
@@ -273,6 +276,7 @@ describe("roles", () => {
       ["PUT", `${TENANTS}/acme/shards`, { count: 2 }],
       ["PUT", `${TENANTS}/acme/retention`, { hours: 2 }],
       ["PUT", `${TENANTS}/acme/retention`, "no JSON"],
+      ["PATCH", `${TENANTS}/acme/limits`, { "ingestion.rate_limit_bytes": 1000 }],
       ["POST", `${TENANTS}/acme/rebuild-catalogue`, undefined],
       ["DELETE", `${TENANTS}/acme`, undefined],
     ] as const) {
@@ -363,11 +367,93 @@ describe("roles", () => {
   });
 });
 
+describe("limits", () => {
+  const LIMITS = `${TENANTS}/acme/limits`;
+  const RATE = "ingestion.rate_limit_bytes";
+  const QUERIES = "read.max_concurrent_queries";
+
+  async function setUp() {
+    const made = adminWorld();
+    await made.call("POST", TENANTS, { body: { tenant: "acme" } });
+    return made;
+  }
+
+  test("all of them by Tempo's names; those that were set, beside the rest", async () => {
+    const { call, makeToken } = await setUp();
+    const token = await makeToken("acme", ADMIN);
+    const { body } = await call("GET", LIMITS, { token });
+    expect(body).toMatchObject({ tenant: "acme", set: {} });
+    expect(Object.keys(body["limits"] as object).sort()).toEqual(
+      Object.values(TENANT_LIMIT_SPECS)
+        .map(({ override }) => override)
+        .sort(),
+    );
+    expect(body["limits"]).toMatchObject({ [RATE]: DEFAULT_TENANT_LIMITS.rateBytes });
+  });
+
+  test("a change names some, the others stay; null goes back to the default", async () => {
+    const { call, world } = await setUp();
+    const patch = async (body: object) => (await call("PATCH", LIMITS, { body })).body["set"];
+    expect(await patch({ [RATE]: 1000 })).toEqual({ [RATE]: 1000 });
+    expect(await patch({ [QUERIES]: 3 })).toEqual({ [RATE]: 1000, [QUERIES]: 3 });
+    expect(world.tenant("acme").view().limits).toEqual({ rateBytes: 1000, maxConcurrentQueries: 3 });
+    expect(await patch({ [RATE]: null })).toEqual({ [QUERIES]: 3 });
+    expect((await call("GET", LIMITS)).body["limits"]).toMatchObject({
+      [RATE]: DEFAULT_TENANT_LIMITS.rateBytes,
+      [QUERIES]: 3,
+    });
+  });
+
+  test.each(Object.values(TENANT_LIMIT_SPECS))(
+    "$override: from $min to $max",
+    async ({ override, min, max }) => {
+      const { call } = await setUp();
+      const status = async (value: unknown) =>
+        (await call("PATCH", LIMITS, { body: { [override]: value } })).status;
+      for (const good of [min, max]) expect(await status(good)).toBe(200);
+      for (const bad of [min - 1, max + 1, min + 0.5, String(min)]) expect(await status(bad)).toBe(400);
+    },
+  );
+
+  test("what is wrong is said with the name and the bound", async () => {
+    const { call } = await setUp();
+    for (const [body, message] of [
+      [{ [QUERIES]: 0 }, `${QUERIES} must be at least 1`],
+      [{ [QUERIES]: 1.5 }, `${QUERIES} must be a whole number`],
+      [{ rateBytes: 5 }, "there is no field rateBytes"],
+    ] as const) {
+      expect((await call("PATCH", LIMITS, { body })).body).toMatchObject({ error: { message } });
+    }
+  });
+
+  test("two who change different limits at once both do, if neither names a version", async () => {
+    const { call } = await setUp();
+    const results = await Promise.all([
+      call("PATCH", LIMITS, { body: { [RATE]: 1000 } }),
+      call("PATCH", LIMITS, { body: { [QUERIES]: 3 } }),
+    ]);
+    expect(results.map(({ status }) => status)).toEqual([200, 200]);
+    expect((await call("GET", LIMITS)).body["set"]).toEqual({ [RATE]: 1000, [QUERIES]: 3 });
+  });
+
+  test("a token may have rates of its own, and no other limits", async () => {
+    const { call, world } = await setUp();
+    const make = (limits: object) =>
+      call("POST", `${TENANTS}/acme/tokens`, { body: { name: "x", ...INGEST, limits } });
+    expect(await make({ [RATE]: 1000 })).toMatchObject({ status: 201, body: { limits: { [RATE]: 1000 } } });
+    expect(world.tenant("acme").view().tokens).toMatchObject([{ limits: { rateBytes: 1000 } }]);
+    expect((await make({ [QUERIES]: 3 })).body).toMatchObject({
+      error: { message: `there is no field limits.${QUERIES}` },
+    });
+  });
+});
+
 describe("ETags", () => {
   const CHANGES = [
     ["PUT", "/shards", { count: 2 }, 200],
     ["PUT", "/retention", { hours: 2 }, 200],
     ["POST", "/rebuild-catalogue", undefined, 202],
+    ["PATCH", "/limits", { "read.max_concurrent_queries": 3 }, 200],
     ["POST", "/tokens", { name: "x", ...INGEST }, 201],
     ["DELETE", "", undefined, 202],
   ] as const;

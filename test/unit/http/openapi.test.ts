@@ -143,6 +143,9 @@ describe("what is answered is what is described", () => {
     [200, "PUT", `${TENANT}/retention`, { body: { hours: 1.5 } }],
     [412, "PUT", `${TENANT}/retention`, { body: { hours: 1.5 }, headers: { "if-match": '"0"' } }],
     [202, "POST", `${TENANT}/rebuild-catalogue`],
+    [200, "PATCH", `${TENANT}/limits`, { body: { "ingestion.rate_limit_bytes": 1000 } }],
+    [400, "PATCH", `${TENANT}/limits`, { body: { "ingestion.rate_limit_bytes": 0 } }],
+    [200, "GET", `${TENANT}/limits`],
     [
       201,
       "POST",
@@ -151,6 +154,7 @@ describe("what is answered is what is described", () => {
         body: {
           name: "x",
           scopes: ["ingest"],
+          limits: { "ingestion.rate_limit_spans": 100 },
           origins: ["https://a.example"],
           expires: "2030-01-01T00:00:00Z",
         },
