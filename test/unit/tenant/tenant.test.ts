@@ -426,6 +426,7 @@ describe("changes by people", () => {
       ok: false,
       kind: "conflict",
       message: "the tenant has been changed: it has version 1, not 0",
+      version: 1,
     };
     expect(tenant.setRetention(DAY, by(0))).toEqual(refusal);
     expect(tenant.setShardCount(2, by(0))).toEqual(refusal);
