@@ -23,12 +23,18 @@ interface StoredPage {
   readonly firstRow: number;
 }
 
+const NO_BYTES = new Uint8Array(0);
+
 function corrupt(what: string): AppError {
   return new AppError("corrupt", `column: ${what}`);
 }
 
+/** Inflated bytes of a row up to which pages stay inflated: a code of one byte, and a bit that says whether it is there. */
+const NARROW_ROW_BYTES = 1.25;
+
 /**
- * A chunk may be kept and used again: what was checked of it is not checked again, and its dictionary stays decoded.
+ * A chunk may be kept and used again: what was checked of it is not checked again, its dictionary stays decoded, and so do
+ * its pages when they are narrow: of a column of codes a scan would take longer to inflate it than to look at it.
  */
 export class ColumnChunk {
   readonly schema: ColumnSchema;
@@ -36,12 +42,19 @@ export class ColumnChunk {
   readonly rowCount: number;
   /** Pages before this one hold codes, it and those behind it values. */
   readonly codedPageCount: number;
-  readonly #bytes: Uint8Array;
+  /** Bytes that it takes when its dictionary, and its pages if they are narrow, are decoded. */
+  readonly memoryBytes: number;
+  /** Emptied when nothing of it is needed any more. */
+  #bytes: Uint8Array;
   readonly #pages: StoredPage[] = [];
   readonly #dictionaryPage: Pick<StoredPage, "header" | "bodyAt"> | undefined;
   #dictionary: Values | undefined;
   /** 1 for each page that was decoded without a fault. */
   readonly #isSound: Uint8Array;
+  /** Pages that stay decoded; undefined: none does. */
+  readonly #decoded: (ColumnPage | undefined)[] | undefined;
+  /** Of these pages and of the dictionary, how many are still to be decoded. */
+  #undecoded: number;
 
   /**
    * Reads the headers of the pages.
@@ -73,12 +86,13 @@ export class ColumnChunk {
     if (this.#pages.slice(this.codedPageCount).some(({ header }) => header.encoding !== ENCODING.plain)) {
       throw corrupt("a page of codes behind one of values");
     }
-  }
-
-  /** Bytes that it takes when its dictionary is decoded. */
-  get memoryBytes(): number {
-    const { header } = this.#dictionaryPage ?? {};
-    return this.#bytes.length + (header === undefined ? 0 : header.rawLength + 8 * header.valueCount);
+    const rawBytes = this.#pages.reduce((sum, { header }) => sum + header.rawLength, 0);
+    const isNarrow = rawBytes <= NARROW_ROW_BYTES * this.rowCount;
+    this.#decoded = isNarrow ? this.#pages.map(() => undefined) : undefined;
+    this.#undecoded = this.#pages.length + (this.#dictionaryPage === undefined ? 0 : 1);
+    const dictionary = this.#dictionaryPage?.header;
+    const dictionaryBytes = dictionary === undefined ? 0 : dictionary.rawLength + 8 * dictionary.valueCount;
+    this.memoryBytes = bytes.length + dictionaryBytes + (isNarrow ? rawBytes : 0);
   }
 
   get pageCount(): number {
@@ -96,14 +110,31 @@ export class ColumnChunk {
     const { header } = this.#dictionaryPage;
     if (header.encoding !== ENCODING.plain) throw corrupt(`dictionary of encoding ${header.encoding}`);
     this.#dictionary = decodePlain(this.schema, this.#inflate(this.#dictionaryPage), header.valueCount);
+    this.#countDecoded();
     return this.#dictionary;
   }
 
   /**
-   * Decodes page `index`, anew each time, and checks it the first time.
+   * Decodes page `index`, anew each time unless it is narrow, and checks it the first time.
    * @throws AppError `corrupt`, also when there is no such page
    */
   page(index: number): ColumnPage {
+    const kept = this.#decoded?.[index];
+    if (kept !== undefined) return kept;
+    const page = this.#decode(index);
+    if (this.#decoded !== undefined) {
+      this.#decoded[index] = page;
+      this.#countDecoded();
+    }
+    return page;
+  }
+
+  #countDecoded(): void {
+    this.#undecoded--;
+    if (this.#decoded !== undefined && this.#undecoded === 0) this.#bytes = NO_BYTES;
+  }
+
+  #decode(index: number): ColumnPage {
     const page = this.#pages[index];
     if (page === undefined) throw corrupt(`no page ${index}`);
     const isSound = this.#isSound[index] === 1;

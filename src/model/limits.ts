@@ -90,6 +90,8 @@ export interface ScanLimits {
   readonly columnCacheBytes: number;
   /** Bytes of blocks' trace ids that are kept. */
   readonly traceCacheBytes: number;
+  /** Bytes of what was found out about columns: what costly predicates say of values, the starts of traces. */
+  readonly noteCacheBytes: number;
   /** Bytes of a few rows of blocks that are kept: of traces that are in several blocks, and of results. */
   readonly sparseCacheBytes: number;
   /** Heap of blocks' footers that are kept: about 70 KB a row group. */
@@ -169,6 +171,7 @@ export const DEFAULT_LIMITS: Limits = {
   scan: {
     columnCacheBytes: 32 * MIB,
     traceCacheBytes: 12 * MIB,
+    noteCacheBytes: 6 * MIB,
     sparseCacheBytes: 4 * MIB,
     footerCacheBytes: 6 * MIB,
     liveCacheBytes: 24 * MIB,

@@ -138,11 +138,13 @@ class WatchedSource implements SpanSource {
 /** Pages are decoded, and found to be damaged, when they are asked for. */
 class WatchedColumn implements Column {
   readonly codedPageCount: number;
+  readonly notes: Column["notes"];
   readonly #column: Column;
   readonly #fail: (reason: unknown) => void;
 
   constructor(column: Column, fail: (reason: unknown) => void) {
     this.codedPageCount = column.codedPageCount;
+    this.notes = column.notes;
     this.#column = column;
     this.#fail = fail;
   }

@@ -21,6 +21,7 @@ import { AppError } from "../util/errors.ts";
 import { mix32 } from "../util/hash.ts";
 import type { LruCache } from "../util/lru-cache.ts";
 import { coalesce } from "./coalesce.ts";
+import { NotedColumn } from "./noted-column.ts";
 import { SparseColumn } from "./sparse-column.ts";
 
 /** The file's names of the columns that every source has. */
@@ -62,6 +63,8 @@ export interface ScanCaches {
   /** Column chunks as they are in the file, dictionaries maybe decoded; undefined: there is no need. */
   readonly chunks: LruCache<ColumnChunk> | undefined;
   readonly traces: LruCache<TraceTable>;
+  /** What was found out about columns; undefined: likewise. */
+  readonly notes?: LruCache<Uint8Array> | undefined;
   /** Columns of which a few rows were asked for; undefined: likewise. */
   readonly sparse?: LruCache<SparseColumn> | undefined;
 }
@@ -168,7 +171,16 @@ export class BlockSource implements SpanSource {
   async load(names: readonly ColumnName[], rows?: Uint32Array): Promise<readonly Column[]> {
     const columns = names.map((name) => this.#fileColumn(this.#fileName(name)));
     const isFew = rows !== undefined && rows.length * FEW_ROWS_ONE_IN < this.rowCount;
-    return isFew ? this.#loadRows(columns, rows) : this.#fetch(columns, true);
+    if (isFew) return this.#loadRows(columns, rows);
+    const chunks = await this.#fetch(columns, true);
+    const { notes } = this.#reader.caches;
+    if (notes === undefined) return chunks;
+    return chunks.map((chunk, i) => new NotedColumn(chunk, notes, this.#cacheKey(columns[i])));
+  }
+
+  /** What is kept of a column is kept under this. */
+  #cacheKey(column: FileColumn | undefined): string {
+    return `${this.#reader.key}@${column === undefined ? "" : rangeOf(column).offset}`;
   }
 
   async #loadRows(columns: readonly FileColumn[], rows: Uint32Array): Promise<readonly Column[]> {
@@ -358,12 +370,11 @@ export class BlockSource implements SpanSource {
 
   #keep(column: FileColumn, chunk: ColumnChunk | undefined): void {
     if (chunk === undefined || column.schema.name === TRACE_ID || this.#cached(column) === chunk) return;
-    this.#reader.caches.chunks?.set(`${this.#reader.key}@${rangeOf(column).offset}`, chunk);
+    this.#reader.caches.chunks?.set(this.#cacheKey(column), chunk);
   }
 
   #cached(column: FileColumn): ColumnChunk | undefined {
-    const { key, caches } = this.#reader;
-    return caches.chunks?.get(`${key}@${rangeOf(column).offset}`);
+    return this.#reader.caches.chunks?.get(this.#cacheKey(column));
   }
 
   /** What is expected together with some of the columns, and is neither at hand nor too much to be held. */

@@ -12,6 +12,8 @@ export interface ScanCacheLimits {
   readonly columnCacheBytes: number;
   /** Bytes of blocks' trace ids. */
   readonly traceCacheBytes: number;
+  /** Bytes of what was found out about columns. */
+  readonly noteCacheBytes: number;
   /** Bytes of columns of which a few rows were asked for. */
   readonly sparseCacheBytes: number;
   /** Heap of blocks' footers. */
@@ -23,6 +25,7 @@ export interface ScanCacheLimits {
 export class ScanCache implements ScanCaches {
   readonly chunks: LruCache<ColumnChunk>;
   readonly traces: LruCache<TraceTable>;
+  readonly notes: LruCache<Uint8Array>;
   readonly sparse: LruCache<SparseColumn>;
   readonly blocks: LruCache<OpenedBlock>;
   readonly live: LiveCache;
@@ -30,6 +33,7 @@ export class ScanCache implements ScanCaches {
   constructor(limits: ScanCacheLimits) {
     this.chunks = new LruCache(limits.columnCacheBytes, ({ memoryBytes }) => memoryBytes);
     this.traces = new LruCache(limits.traceCacheBytes, tableBytes);
+    this.notes = new LruCache(limits.noteCacheBytes, ({ byteLength }) => byteLength);
     this.sparse = new LruCache(limits.sparseCacheBytes, ({ byteLength }) => byteLength);
     this.blocks = new LruCache(limits.footerCacheBytes, ({ heapBytes }) => heapBytes);
     this.live = new LiveCache(limits.liveCacheBytes);

@@ -82,8 +82,20 @@ export interface ColumnPage {
     | { readonly kind: "values"; readonly values: Values };
 }
 
+/**
+ * What was found out about a column of an immutable source, for later queries: what a predicate says of its values, the
+ * starts of its traces. It may be forgotten at any time.
+ */
+export interface Notes {
+  get(name: string): Uint8Array | undefined;
+  /** @param note not changed any more */
+  set(name: string, note: Uint8Array): void;
+}
+
 /** A column that was loaded: bytes are at hand, decoding is done when asked for. */
 export interface Column {
+  /** Undefined: nothing would be kept. */
+  readonly notes?: Notes | undefined;
   /** Values by code, in no order, maybe with equal ones; undefined when no page has codes. */
   readonly dictionary: Values | undefined;
   /** Pages before this one hold codes, it and those behind it values. */

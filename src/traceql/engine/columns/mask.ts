@@ -11,7 +11,8 @@ export function fullMask(rowCount: number): Mask {
   return emptyMask(rowCount).fill(1, 0, rowCount);
 }
 
-function words(mask: Mask): Uint32Array {
+/** The mask four rows at a time: 0 where it has none of them. */
+export function words(mask: Mask): Uint32Array {
   return new Uint32Array(mask.buffer);
 }
 

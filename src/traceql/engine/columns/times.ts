@@ -30,77 +30,115 @@ export function wordsToBigInt(words: Uint32Array, index: number): bigint {
 
 /**
  * Start and end of the traces for which `wanted` is 1; of the others, any.
- * From `start` and, if ends are asked for, `duration`: each takes 8 ms for half a million rows.
+ * From `start` and `duration`: each takes 5 ms for half a million rows, unless it is noted.
  */
 export function traceTimes(scan: Scan, wanted?: Uint8Array): TraceTimes {
+  const { notes } = scan.column("duration");
+  const noted = notes?.get(ENDS);
+  if (noted !== undefined) return { starts: traceStarts(scan, wanted), ends: wordsOf({ bytes: noted }) };
   const ends = new Uint32Array(2 * scan.traceCount);
-  const duration = scan.column("duration");
-  const starts = foldStarts(scan, wanted, (page, index) => {
-    const words = duration.dictionary && wordsOf(duration.dictionary);
-    widenEnds(page, pageWords(duration.page(index), words), ends);
-  });
+  const starts = new Uint32Array(2 * scan.traceCount).fill(0xffff_ffff);
+  const pages = pagesWith(scan, wanted, notes !== undefined);
+  const readStarts = pageReader(scan, "start");
+  const readDurations = pageReader(scan, "duration");
+  for (const index of pages) {
+    const page = readStarts(index);
+    widenStarts(scan, index, page, starts);
+    widenEnds(scan, index, { starts: page, durations: readDurations(index) }, ends);
+  }
+  if (pages.length === scan.pageCount) notes?.set(ENDS, bytesOf(ends));
   return { starts, ends };
 }
 
 /** The starts alone. From `start`. */
 export function traceStarts(scan: Scan, wanted?: Uint8Array): Uint32Array {
-  return foldStarts(scan, wanted, undefined);
-}
-
-interface StartsPage {
-  /** By row of the page. */
-  readonly traces: Uint32Array;
-  readonly starts: Uint32Array;
-}
-
-function foldStarts(
-  scan: Scan,
-  wanted: Uint8Array | undefined,
-  visit: ((page: StartsPage, index: number) => void) | undefined,
-): Uint32Array {
+  const { notes } = scan.column("start");
+  const noted = notes?.get(STARTS);
+  if (noted !== undefined) return wordsOf({ bytes: noted });
   const starts = new Uint32Array(2 * scan.traceCount).fill(0xffff_ffff);
-  const column = scan.column("start");
-  const words = column.dictionary && wordsOf(column.dictionary);
-  for (let index = 0; index < scan.pageCount; index++) {
-    const traces = scan.traceOfRow.subarray(scan.pageStart(index), scan.pageStart(index + 1));
-    if (wanted !== undefined && !isAnyWanted(traces, wanted)) continue;
-    const page = { traces, starts: pageWords(column.page(index), words) };
-    widenStarts(page, starts);
-    visit?.(page, index);
-  }
+  const pages = pagesWith(scan, wanted, notes !== undefined);
+  const read = pageReader(scan, "start");
+  for (const index of pages) widenStarts(scan, index, read(index), starts);
+  if (pages.length === scan.pageCount) notes?.set(STARTS, bytesOf(starts));
   return starts;
 }
 
-function isAnyWanted(traces: Uint32Array, wanted: Uint8Array): boolean {
-  const first = traces[0] ?? 0;
-  return wanted.subarray(first, (traces.at(-1) ?? 0) + 1).includes(1);
+const STARTS = "starts of traces";
+const ENDS = "ends of traces";
+
+function bytesOf(words: Uint32Array): Uint8Array {
+  return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }
 
-function widenStarts(page: StartsPage, starts: Uint32Array): void {
-  const { traces } = page;
-  for (let i = 0; i < traces.length; i++) {
-    const at = 2 * (traces[i] ?? 0);
-    const low = page.starts[2 * i] ?? 0;
-    const high = page.starts[2 * i + 1] ?? 0;
-    if (isLess(high, low, starts[at + 1] ?? 0, starts[at] ?? 0)) {
-      starts[at] = low;
-      starts[at + 1] = high;
+/** A note takes all pages: it is worth it when a query needs this part of them anyway. */
+const WORTH_NOTING = 1 / 4;
+
+function pagesWith(scan: Scan, wanted: Uint8Array | undefined, canNote: boolean): number[] {
+  const all = Array.from({ length: scan.pageCount }, (_, index) => index);
+  if (wanted === undefined) return all;
+  const pages = all.filter((index) => {
+    const first = scan.traceAt(scan.pageStart(index));
+    const last = scan.traceAt(scan.pageStart(index + 1) - 1);
+    return wanted.subarray(first, last + 1).includes(1);
+  });
+  return canNote && pages.length >= WORTH_NOTING * all.length ? all : pages;
+}
+
+function pageReader(scan: Scan, name: "start" | "duration"): (index: number) => Uint32Array {
+  const column = scan.column(name);
+  const dictionary = column.dictionary && wordsOf(column.dictionary);
+  return (index) => pageWords(column.page(index), dictionary);
+}
+
+/** Widens the traces of a page by the starts of its rows. */
+function widenStarts(scan: Scan, page: number, words: Uint32Array, starts: Uint32Array): void {
+  const { firstRows } = scan.traces;
+  const first = scan.pageStart(page);
+  const end = scan.pageStart(page + 1);
+  let row = first;
+  for (let trace = scan.traceAt(first); row < end; trace++) {
+    const last = Math.min(firstRows[trace + 1] ?? end, end);
+    let low = starts[2 * trace] ?? 0;
+    let high = starts[2 * trace + 1] ?? 0;
+    for (; row < last; row++) {
+      const at = 2 * (row - first);
+      const otherHigh = words[at + 1] ?? 0;
+      if (otherHigh > high) continue;
+      const otherLow = words[at] ?? 0;
+      if (otherHigh === high && otherLow >= low) continue;
+      high = otherHigh;
+      low = otherLow;
     }
+    starts[2 * trace] = low;
+    starts[2 * trace + 1] = high;
   }
 }
 
-function widenEnds(page: StartsPage, durations: Uint32Array, ends: Uint32Array): void {
-  const { traces } = page;
-  for (let i = 0; i < traces.length; i++) {
-    const at = 2 * (traces[i] ?? 0);
-    const sum = (page.starts[2 * i] ?? 0) + (durations[2 * i] ?? 0);
-    const carry = sum > 0xffff_ffff ? 1 : 0;
-    const low = sum >>> 0;
-    const high = ((page.starts[2 * i + 1] ?? 0) + (durations[2 * i + 1] ?? 0) + carry) >>> 0;
-    if (isLess(ends[at + 1] ?? 0, ends[at] ?? 0, high, low)) {
-      ends[at] = low;
-      ends[at + 1] = high;
+interface SpanWords {
+  readonly starts: Uint32Array;
+  readonly durations: Uint32Array;
+}
+
+function widenEnds(scan: Scan, page: number, { starts, durations }: SpanWords, ends: Uint32Array): void {
+  const { firstRows } = scan.traces;
+  const first = scan.pageStart(page);
+  const end = scan.pageStart(page + 1);
+  let row = first;
+  for (let trace = scan.traceAt(first); row < end; trace++) {
+    const last = Math.min(firstRows[trace + 1] ?? end, end);
+    let low = ends[2 * trace] ?? 0;
+    let high = ends[2 * trace + 1] ?? 0;
+    for (; row < last; row++) {
+      const at = 2 * (row - first);
+      const sum = (starts[at] ?? 0) + (durations[at] ?? 0);
+      const carry = sum > 0xffff_ffff ? 1 : 0;
+      const otherHigh = ((starts[at + 1] ?? 0) + (durations[at + 1] ?? 0) + carry) >>> 0;
+      if (!isLess(high, low, otherHigh, sum >>> 0)) continue;
+      high = otherHigh;
+      low = sum >>> 0;
     }
+    ends[2 * trace] = low;
+    ends[2 * trace + 1] = high;
   }
 }
 

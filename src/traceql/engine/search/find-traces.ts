@@ -2,7 +2,7 @@
 import type { ColumnName, SpanSource } from "../../storage.ts";
 import type { ResultAttribute, SearchCursor } from "../../results.ts";
 import { toHex } from "../../../util/hex.ts";
-import { isEmpty, nextRow } from "../columns/mask.ts";
+import { countRows, isEmpty, type Mask, nextRow, words } from "../columns/mask.ts";
 import { toResult } from "../columns/result-value.ts";
 import { openScan, type Scan } from "../columns/scan.ts";
 import { isLess, traceStarts, traceTimes, wordsToBigInt } from "../columns/times.ts";
@@ -81,10 +81,10 @@ export async function findTraces(
   const spansets = evaluatePipeline(scan, plan);
   const inspected = { inspectedTraces: scan.traceCount, inspectedSpans: scan.rowCount };
   if (isEmpty(spansets.mask)) return { total: 0, traces: [], ...inspected };
-  const matches = matchingTraces(scan, spansets, skip);
+  const matches = matchingTraces(scan, spansets.mask, skip);
   const isAll = isInside(source, window);
   if (isAll && source.bounds.maxStartNs < wantedFromNs) {
-    return { total: countOnes(matches), traces: [], ...inspected };
+    return { total: countRows(matches, 0, matches.length), traces: [], ...inspected };
   }
   const starts = isAll ? traceStarts(scan, matches) : startsInside(scan, matches, window);
   const newest = newestTraces(scan, matches, starts, window);
@@ -93,23 +93,24 @@ export async function findTraces(
     startNs: wordsToBigInt(starts, trace),
     spansets: foundSpansets(scan, spansets, trace, window.spansPerSpanset),
   }));
-  return { total: countOnes(matches), traces, ...inspected };
+  return { total: countRows(matches, 0, matches.length), traces, ...inspected };
 }
 
-function countOnes(flags: Uint8Array): number {
-  let count = 0;
-  for (const flag of flags) count += flag;
-  return count;
-}
-
-function matchingTraces({ traceCount, traceOfRow }: Scan, { mask }: Spansets, skip?: Uint8Array): Uint8Array {
+/** 1 for each trace with a row of the mask. */
+function matchingTraces({ traces, traceCount }: Scan, mask: Mask, skip?: Uint8Array): Uint8Array {
+  const { firstRows } = traces;
   const matches = new Uint8Array(traceCount);
-  for (let row = nextRow(mask, 0); row >= 0; row = nextRow(mask, row + 1)) {
-    matches[traceOfRow[row] ?? 0] = 1;
+  const fours = words(mask);
+  let trace = 0;
+  for (let four = 0; four < fours.length; four++) {
+    if (fours[four] === 0) continue;
+    for (let row = 4 * four; row < 4 * four + 4; row++) {
+      if (mask[row] !== 1) continue;
+      while ((firstRows[trace + 1] ?? Infinity) <= row) trace++;
+      matches[trace] = 1;
+    }
   }
-  skip?.forEach((flag, trace) => {
-    if (flag === 1) matches[trace] = 0;
-  });
+  for (let at = skip?.indexOf(1) ?? -1; at >= 0; at = skip?.indexOf(1, at + 1) ?? -1) matches[at] = 0;
   return matches;
 }
 
@@ -164,10 +165,10 @@ function foundSpansets(
 ): FoundSpanset[] {
   const first = scan.traceStart(trace);
   const end = scan.traceStart(trace + 1);
-  const ofRow = spansetOfRow(scan, groups);
+  const ofRow = groups === undefined ? undefined : spansetOfRow(scan, groups);
   const spansets = new Map<number, { rows: number[]; matched: number }>();
   for (let row = nextRow(mask, first); row >= 0 && row < end; row = nextRow(mask, row + 1)) {
-    const number = ofRow[row] ?? 0;
+    const number = ofRow === undefined ? trace : (ofRow[row] ?? 0);
     let spanset = spansets.get(number);
     if (spanset === undefined) {
       spanset = { rows: [], matched: 0 };
