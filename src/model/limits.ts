@@ -92,6 +92,8 @@ export interface ScanLimits {
   readonly traceCacheBytes: number;
   /** Bytes of what was found out about columns: what costly predicates say of values, the starts of traces. */
   readonly noteCacheBytes: number;
+  /** Bytes of traces that several sources have parts of, put together, that are kept. */
+  readonly splitCacheBytes: number;
   /** Bytes of a few rows of blocks that are kept: of traces that are in several blocks, and of results. */
   readonly sparseCacheBytes: number;
   /** Heap of blocks' footers that are kept: about 70 KB a row group. */
@@ -172,6 +174,7 @@ export const DEFAULT_LIMITS: Limits = {
     columnCacheBytes: 32 * MIB,
     traceCacheBytes: 12 * MIB,
     noteCacheBytes: 6 * MIB,
+    splitCacheBytes: 4 * MIB,
     sparseCacheBytes: 4 * MIB,
     footerCacheBytes: 6 * MIB,
     liveCacheBytes: 24 * MIB,

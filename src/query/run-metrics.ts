@@ -50,7 +50,8 @@ export async function runMetrics(deps: ScanDeps, input: MetricsInput): Promise<M
       const mayTurnUp = isOfTraces && !beyond.isEmpty;
       const candidates = mayTurnUp ? await candidateTraces(sources, window, margin) : [];
       const whole = await beyond.find(candidates);
-      const options = { intervals, maxSeries, exemplars, ...(signal && { signal }) };
+      const { splits } = deps.cache;
+      const options = { intervals, maxSeries, exemplars, splits, ...(signal && { signal }) };
       return metrics([...sources, ...whole.sources], query, options);
     },
   });

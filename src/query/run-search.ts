@@ -40,6 +40,7 @@ export async function runSearch(deps: ScanDeps, input: SearchInput): Promise<Sea
     ...window,
     ...(cursor && { cursor }),
     ...(signal && { signal }),
+    splits: deps.cache.splits,
   };
   const plan = compileSearch(query);
   const margin = marginNs(deps.limits.scan);

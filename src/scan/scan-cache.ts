@@ -1,5 +1,6 @@
 // What an isolate keeps from query to query, in bounded memory. All of it can be had again.
 import type { ColumnChunk } from "../block/column-chunk.ts";
+import { SplitCache } from "../traceql/engine/tables/split-cache.ts";
 import type { TraceTable } from "../traceql/storage.ts";
 import { LruCache } from "../util/lru-cache.ts";
 import type { ScanCaches } from "./block-source.ts";
@@ -14,6 +15,8 @@ export interface ScanCacheLimits {
   readonly traceCacheBytes: number;
   /** Bytes of what was found out about columns. */
   readonly noteCacheBytes: number;
+  /** Bytes of traces that several sources have parts of. */
+  readonly splitCacheBytes: number;
   /** Bytes of columns of which a few rows were asked for. */
   readonly sparseCacheBytes: number;
   /** Heap of blocks' footers. */
@@ -26,6 +29,7 @@ export class ScanCache implements ScanCaches {
   readonly chunks: LruCache<ColumnChunk>;
   readonly traces: LruCache<TraceTable>;
   readonly notes: LruCache<Uint8Array>;
+  readonly splits: SplitCache;
   readonly sparse: LruCache<SparseColumn>;
   readonly blocks: LruCache<OpenedBlock>;
   readonly live: LiveCache;
@@ -34,6 +38,7 @@ export class ScanCache implements ScanCaches {
     this.chunks = new LruCache(limits.columnCacheBytes, ({ memoryBytes }) => memoryBytes);
     this.traces = new LruCache(limits.traceCacheBytes, tableBytes);
     this.notes = new LruCache(limits.noteCacheBytes, ({ byteLength }) => byteLength);
+    this.splits = new SplitCache(limits.splitCacheBytes);
     this.sparse = new LruCache(limits.sparseCacheBytes, ({ byteLength }) => byteLength);
     this.blocks = new LruCache(limits.footerCacheBytes, ({ heapBytes }) => heapBytes);
     this.live = new LiveCache(limits.liveCacheBytes);

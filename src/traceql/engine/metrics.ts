@@ -10,8 +10,7 @@ import { compileMetrics, type LeafPlan, type MetricsPlan, splitColumns } from ".
 import type { MetricSeries } from "./metrics/series.ts";
 import { combineSeries } from "./metrics/stages.ts";
 import { canMatch } from "./spansets/plan.ts";
-import { batchesOf, gatherSplit } from "./tables/split-traces.ts";
-import { findSplitTraces } from "./tables/trace-ids.ts";
+import { SplitCache } from "./tables/split-cache.ts";
 
 export { type Intervals, instantInterval, rangeIntervals } from "./metrics/intervals.ts";
 
@@ -22,6 +21,8 @@ export interface MetricsOptions {
   /** Exemplars per query at most, unless the query's hint asks for fewer. */
   readonly exemplars: number;
   readonly signal?: AbortSignal;
+  /** What is known of sources from earlier queries. */
+  readonly splits?: SplitCache;
 }
 
 /** By pipeline of the query, in the order of its text. Plain values. */
@@ -168,14 +169,14 @@ export async function metrics(
   const leaves = [...plan.leaves.values()];
   if (leaves.some((leaf) => isWorthMeasuring(leaf, sources, options.intervals))) {
     const tables = await Promise.all(sources.map((source) => source.traces()));
-    const split = findSplitTraces(tables.map(({ ids }) => ids));
+    const split = (options.splits ?? new SplitCache(0)).of(tables);
     for (const [index, source] of sources.entries()) {
       options.signal?.throwIfAborted();
       await state.measure(source, index, split.flags[index]);
     }
-    for (const ids of batchesOf(split.ids, tables)) {
+    for (const batch of split.batches) {
       options.signal?.throwIfAborted();
-      const whole = await gatherSplit(sources, ids, (source) =>
+      const whole = await batch.gather(sources, (source) =>
         leaves.flatMap((leaf) => splitColumns(leaf, source)),
       );
       await state.measure(whole, undefined);

@@ -14,8 +14,8 @@ import {
 import { showColumns, showTraces } from "./search/show-traces.ts";
 import { type Mention, mentionsOf } from "./spansets/mentions.ts";
 import { canMatch, compilePipeline, type PipelinePlan } from "./spansets/plan.ts";
-import { batchesOf, gatherSplit } from "./tables/split-traces.ts";
-import { findSplitTraces, type SplitTraces } from "./tables/trace-ids.ts";
+import { SplitCache, type SplitSet } from "./tables/split-cache.ts";
+import { gatherSplit } from "./tables/split-traces.ts";
 
 export interface SearchOptions {
   /** Traces returned at most, at least 1. */
@@ -28,6 +28,8 @@ export interface SearchOptions {
   /** Goes on after this trace. */
   readonly cursor?: SearchCursor;
   readonly signal?: AbortSignal;
+  /** What is known of sources from earlier queries. */
+  readonly splits?: SplitCache;
 }
 
 /** A query, ready to be evaluated over any source. */
@@ -93,6 +95,7 @@ class Search {
   readonly #window: Window;
   /** Where each found trace is: in a source or, undefined, in several. */
   readonly #origins = new Map<string, SpanSource | undefined>();
+  #split: SplitSet | undefined;
   #found = NOTHING;
 
   constructor(sources: readonly SpanSource[], plan: SearchPlan, options: SearchOptions) {
@@ -118,22 +121,23 @@ class Search {
 
   async #find(): Promise<void> {
     const tables = await Promise.all(this.#sources.map((source) => source.traces()));
-    const split = findSplitTraces(tables.map(({ ids }) => ids));
+    const split = (this.#options.splits ?? new SplitCache(0)).of(tables);
+    this.#split = split;
     for (const [index, source] of this.#sources.entries()) {
       this.#options.signal?.throwIfAborted();
       const isWorth = isWorthSearching(this.#plan, [source], this.#window);
       if (isWorth) await this.#findIn(source, split, index);
     }
-    for (const ids of batchesOf(split.ids, tables)) {
+    for (const batch of split.batches) {
       this.#options.signal?.throwIfAborted();
-      const whole = await gatherSplit(this.#sources, ids, (source) =>
+      const whole = await batch.gather(this.#sources, (source) =>
         findColumns(this.#plan.pipeline, source, EVERYTHING),
       );
       this.#add(await findTraces(whole, this.#plan.pipeline, this.#window), undefined);
     }
   }
 
-  async #findIn(source: SpanSource, { flags }: SplitTraces, index: number): Promise<void> {
+  async #findIn(source: SpanSource, { flags }: SplitSet, index: number): Promise<void> {
     const worst = this.#found.traces[this.#window.limit - 1];
     const found = await findTraces(source, this.#plan.pipeline, this.#window, {
       skip: flags[index],
@@ -152,9 +156,18 @@ class Search {
     const results = new Map<string, TraceResult>();
     for (const [origin, found] of Map.groupBy(page, ({ traceId }) => this.#origins.get(traceId))) {
       const ids = found.map(({ traceId }) => traceId);
-      const source = origin ?? (await gatherSplit(this.#sources, ids, (part) => showColumns(mentions, part)));
+      const source = origin ?? (await this.#gather(ids));
       for (const result of await showTraces(source, mentions, found)) results.set(result.traceId, result);
     }
     return page.flatMap(({ traceId }) => results.get(traceId) ?? []);
+  }
+
+  /** What is shown of traces that several sources have parts of. Where these are few, they are all at hand the next time. */
+  #gather(ids: readonly string[]): Promise<SpanSource> {
+    const columnsOf = (source: SpanSource) => showColumns(this.#plan.mentions, source);
+    const [first, ...others] = this.#split?.batches ?? [];
+    return first === undefined || others.length > 0
+      ? gatherSplit(this.#sources, ids, columnsOf)
+      : first.gather(this.#sources, columnsOf);
   }
 }

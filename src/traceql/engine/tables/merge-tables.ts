@@ -28,10 +28,36 @@ export const IDENTITY_COLUMNS: readonly ColumnName[] = [
 
 /** @param names columns of the result, those of IDENTITY_COLUMNS among them; a table that lacks one has no values for it */
 export function mergeTables(tables: readonly SpanTable[], names: readonly ColumnName[]): SpanTable {
-  const columns = names
-    .filter((name) => name !== "parentDistance")
-    .map((name) => new JoinedColumn(name, tables));
-  const spans = rowsByTrace(tables, new SpanReader(columns));
+  const merged = mergeRows(tables);
+  return {
+    rowCount: merged.rowCount,
+    ids: merged.ids,
+    firstRows: merged.firstRows,
+    columns: names.map((name) => mergeColumn(tables, name, merged)),
+    rest: tables.flatMap(({ rest }) => rest),
+  };
+}
+
+/** The rows of several tables in the order of their traces: columns may be merged at any time later. */
+export interface MergedRows {
+  readonly rowCount: number;
+  /** Trace ids in ascending order, 16 bytes each. */
+  readonly ids: Uint8Array;
+  /** First row of each trace, then the number of rows. */
+  readonly firstRows: Uint32Array;
+  /** By row: where it comes from. */
+  readonly tables: Uint32Array;
+  readonly rows: Uint32Array;
+  /** By row: rows back to the parent; 0: none. */
+  readonly distances: Uint32Array;
+}
+
+/** @param tables with the columns of IDENTITY_COLUMNS */
+export function mergeRows(tables: readonly SpanTable[]): MergedRows {
+  const spans = rowsByTrace(
+    tables,
+    new SpanReader(IDENTITY_COLUMNS.map((name) => new JoinedColumn(name, tables))),
+  );
   const ids = [...spans.keys()].sort();
   const firstRows = new Uint32Array(ids.length + 1);
   const rows: Placed<TableSpan>[] = [];
@@ -43,12 +69,20 @@ export function mergeTables(tables: readonly SpanTable[], names: readonly Column
     rowCount: rows.length,
     ids: concatBytes(ids.map((id) => parseTraceId(id))),
     firstRows,
-    columns: [
-      ...columns.map((column) => column.reordered(rows)),
-      ...(names.includes("parentDistance") ? [distanceColumn(rows)] : []),
-    ],
-    rest: tables.flatMap(({ rest }) => rest),
+    tables: Uint32Array.from(rows, ({ span }) => span.table),
+    rows: Uint32Array.from(rows, ({ span }) => span.row),
+    distances: Uint32Array.from(rows, ({ distance }) => distance),
   };
+}
+
+/** @param tables the ones whose rows were merged; one that lacks the column has no values for it */
+export function mergeColumn(
+  tables: readonly Pick<SpanTable, "rowCount" | "columns">[],
+  name: ColumnName,
+  merged: MergedRows,
+): TableColumn {
+  if (name === "parentDistance") return distanceColumn(merged);
+  return new JoinedColumn(name, tables).reordered(merged);
 }
 
 /** One column through all tables; equal values have one code. */
@@ -59,7 +93,7 @@ class JoinedColumn {
   /** By table, by row. */
   readonly #codes: readonly Uint32Array[];
 
-  constructor(name: ColumnName, tables: readonly SpanTable[]) {
+  constructor(name: ColumnName, tables: readonly Pick<SpanTable, "rowCount" | "columns">[]) {
     this.name = name;
     this.#codes = tables.map((table) => {
       const column = table.columns.find((each) => each.name === name);
@@ -98,16 +132,16 @@ class JoinedColumn {
     return (code) => (code === 0 ? undefined : decode(code - 1));
   }
 
-  reordered(rows: readonly Placed<TableSpan>[]): TableColumn {
-    const codes = Uint32Array.from(rows, ({ span }) => this.code(span.table, span.row));
+  reordered({ tables, rows }: MergedRows): TableColumn {
+    const codes = rows.map((row, i) => this.code(tables[i] ?? 0, row));
     return { name: this.name, dictionary: this.#builder.build(), codes };
   }
 }
 
-function distanceColumn(rows: readonly Placed<TableSpan>[]): TableColumn {
-  const bytes = new Uint8Array(Uint32Array.from(rows, ({ distance }) => distance).buffer);
-  const dictionary = { kind: "fixed", count: rows.length, bytes, width: 4 } as const;
-  return { name: "parentDistance", dictionary, codes: Uint32Array.from(rows, (_, row) => row + 1) };
+function distanceColumn({ distances, rowCount }: MergedRows): TableColumn {
+  const bytes = new Uint8Array(distances.slice().buffer);
+  const dictionary = { kind: "fixed", count: rowCount, bytes, width: 4 } as const;
+  return { name: "parentDistance", dictionary, codes: distances.map((_, row) => row + 1) };
 }
 
 /** A row of one of the tables. */

@@ -37,10 +37,19 @@ export async function gatherSplit(
 }
 
 /** What one source has of the traces; undefined: nothing. */
-export async function gatherPart(
+export function gatherPart(
   source: SpanSource,
   ids: readonly string[],
   columnsOf: ColumnsOf,
+): Promise<SpanTable | undefined> {
+  return gatherColumns(source, ids, partColumns(source, columnsOf));
+}
+
+/** Some columns of what one source has of the traces; undefined: it has none of them. */
+export async function gatherColumns(
+  source: SpanSource,
+  ids: readonly string[],
+  names: readonly ColumnName[],
 ): Promise<SpanTable | undefined> {
   const table = await source.traces();
   const numbers = ids
@@ -49,7 +58,6 @@ export async function gatherPart(
     .toSorted((a, b) => a - b);
   if (numbers.length === 0) return undefined;
   const rows = rowsOfTraces({ traceStart: (trace) => table.firstRows[trace] ?? 0 }, numbers);
-  const names = partColumns(source, columnsOf);
   return gatherTraces(await openScan(source, names, rows), names, numbers);
 }
 
