@@ -171,6 +171,7 @@ export class BlockSource implements SpanSource {
   async load(names: readonly ColumnName[], rows?: Uint32Array): Promise<readonly Column[]> {
     const columns = names.map((name) => this.#fileColumn(this.#fileName(name)));
     const isFew = rows !== undefined && rows.length * FEW_ROWS_ONE_IN < this.rowCount;
+    if (rows?.length === 0) return columns.map((column) => this.#withoutRows(column));
     if (isFew) return this.#loadRows(columns, rows);
     const chunks = await this.#fetch(columns, true);
     const { notes } = this.#reader.caches;
@@ -229,6 +230,12 @@ export class BlockSource implements SpanSource {
     if (this.#inspected.has(column)) return;
     this.#inspected.add(column);
     this.#reader.io.inspectedBytes += column.chunk.byteLength;
+  }
+
+  /** It counts as looked at, but nothing of it is read. */
+  #withoutRows(column: FileColumn): Column {
+    this.#inspect(column);
+    return new SparseColumn(new ColumnChunk(column.schema, NO_BYTES), this.pageRows, NO_ROWS);
   }
 
   #bounds(): SourceBounds {
@@ -430,6 +437,8 @@ export class BlockSource implements SpanSource {
   }
 }
 
+const NO_BYTES = new Uint8Array(0);
+const NO_ROWS = new Uint32Array(0);
 const INT64_MAX = 2n ** 63n - 1n;
 
 function hashOf(rows: Uint32Array): number {

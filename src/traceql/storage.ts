@@ -148,7 +148,8 @@ export interface SpanSource {
   /**
    * Fetches several columns at once, so that ranges next to each other are one read.
    * @param names each a SpanColumn or one of `columns`; no duplicates
-   * @param rows ascending rows: pages without one of them are not asked for. Undefined: any may be
+   * @param rows ascending rows: pages without one of them are not asked for. Undefined: any may be. Without any row the
+   *   columns only count as looked at
    * @returns the columns in the order of `names`
    * @throws AppError `corrupt`, `unavailable`
    */

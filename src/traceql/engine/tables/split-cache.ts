@@ -104,6 +104,12 @@ export class SplitBatch {
     for (const [index, source] of sources.entries()) {
       const names = missing.flatMap(([, { name, places }]) => (places.includes(index) ? [name] : []));
       parts.push(names.length === 0 ? undefined : await gatherColumns(source, this.ids, names));
+      // What is known already is looked at as well: a source counts what it is asked for.
+      const all = [...wanted.values()].filter(({ places }) => places.includes(index));
+      await source.load(
+        all.map(({ name }) => name),
+        NO_ROWS,
+      );
     }
     const tables = parts.map((part) => part ?? NOTHING);
     const merged = (this.#merged ??= mergeRows(tables));
@@ -128,6 +134,8 @@ export class SplitBatch {
     this.#columnBytes += codes.byteLength + dictionary.bytes.length + offsetBytes;
   }
 }
+
+const NO_ROWS = new Uint32Array(0);
 
 const NOTHING: SpanTable = {
   rowCount: 0,
