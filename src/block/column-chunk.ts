@@ -1,4 +1,5 @@
 // A column chunk whose pages are decoded one by one, when they are asked for.
+import { freeBuffer } from "../util/bytes.ts";
 import { AppError } from "../util/errors.ts";
 import { decodePlain, type Values } from "./column-values.ts";
 import { type Codes, COLUMN_PAGE_ROWS, decodeCodes, decodeLevels, type Levels } from "./levels.ts";
@@ -15,6 +16,11 @@ export interface ColumnPage {
   readonly content:
     | { readonly kind: "codes"; readonly codes: Codes }
     | { readonly kind: "values"; readonly values: Values };
+  /**
+   * Gives the memory of the page back at once, when its arrays are not used any more; undefined: it is not its own. Left to
+   * a collection, the pages of one query are hundreds of megabytes, and collecting them takes an eighth of its time.
+   */
+  readonly release?: (() => void) | undefined;
 }
 
 interface StoredPage {
@@ -145,7 +151,9 @@ export class ColumnChunk {
       : { present: undefined, valueCount: rowCount, end: 0 };
     const content = this.#content(page.header, raw.subarray(levels.end), levels.valueCount, isSound);
     this.#isSound[index] = 1;
-    return { firstRow: page.firstRow, rowCount, present: levels.present, content };
+    const isOwn = this.#decoded === undefined && this.schema.compression !== "none";
+    const release = isOwn ? () => freeBuffer(raw) : undefined;
+    return { firstRow: page.firstRow, rowCount, present: levels.present, content, release };
   }
 
   #content(header: PageHeader, values: Uint8Array, count: number, isSound: boolean): ColumnPage["content"] {

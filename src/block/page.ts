@@ -1,6 +1,7 @@
 // A Parquet page: header, checksum, compression. One page is the unit of reading.
 import { assert } from "../util/assert.ts";
-import { compressZstd, crc32, decompress } from "../util/codec.ts";
+import { exactBytes } from "../util/bytes.ts";
+import { compressZstd, crc32, decompressView } from "../util/codec.ts";
 import { AppError, isAppError } from "../util/errors.ts";
 import type { Compression } from "./parquet-schema.ts";
 import { ENCODING } from "./parquet-schema.ts";
@@ -120,7 +121,7 @@ export function decodePageBody(
 ): Uint8Array {
   if (body.length !== header.length) throw new AppError("corrupt", "page: cut short");
   if (!isChecked && crc32(body) !== header.crc) throw new AppError("corrupt", "page: wrong checksum");
-  const raw = compression === "none" ? body : inflate(body, header.rawLength);
+  const raw = compression === "none" ? body : inflateView(body, header.rawLength);
   if (raw.length !== header.rawLength) {
     throw new AppError("corrupt", `page: ${raw.length} bytes instead of ${header.rawLength}`);
   }
@@ -129,9 +130,14 @@ export function decodePageBody(
 
 /** zstd with every failure as `corrupt`: these bytes are our own. */
 export function inflate(body: Uint8Array, maxBytes: number): Uint8Array {
+  return exactBytes(inflateView(body, maxBytes));
+}
+
+/** The same, maybe as a view of a few bytes more. */
+function inflateView(body: Uint8Array, maxBytes: number): Uint8Array {
   try {
     // At least 1: the runtime takes no limit of 0.
-    return decompress("zstd", body, Math.max(1, maxBytes), maxBytes);
+    return decompressView("zstd", body, Math.max(1, maxBytes), maxBytes);
   } catch (error) {
     if (!isAppError(error)) throw error;
     throw new AppError("corrupt", `block: ${error.message}`, { cause: error });

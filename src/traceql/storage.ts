@@ -80,6 +80,11 @@ export interface ColumnPage {
   readonly content:
     | { readonly kind: "codes"; readonly codes: Codes }
     | { readonly kind: "values"; readonly values: Values };
+  /**
+   * Gives the memory of the page back at once, when its arrays are not used any more; undefined: it is not its own. Left to
+   * a collection, the pages of one query are hundreds of megabytes, and collecting them takes an eighth of its time.
+   */
+  readonly release?: (() => void) | undefined;
 }
 
 /**

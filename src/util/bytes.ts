@@ -56,6 +56,10 @@ export function leanBytes(bytes: Uint8Array): Uint8Array {
  * the runtime is in no hurry for: tens of megabytes of dead buffers pile up meanwhile. Nobody may use `bytes` any more.
  */
 export function freeBytes(bytes: Uint8Array): void {
-  const { buffer } = bytes;
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength) buffer.transfer(0);
+  if (bytes.buffer.byteLength === bytes.byteLength) freeBuffer(bytes);
+}
+
+/** The same, whatever else is in their buffer: nobody may use that either. */
+export function freeBuffer({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
 }

@@ -28,6 +28,14 @@ export function traceHash(bytes: Uint8Array, offset = 0): number {
   return mix32(h ^ word(bytes, offset + 12));
 }
 
+/** The same, of the id as four words from index `at`, the lowest byte of each first. */
+export function traceHashOfWords(words: Uint32Array, at: number): number {
+  let h = mix32((words[at] ?? 0) ^ 0x9e3779b9);
+  h = mix32(h ^ (words[at + 1] ?? 0));
+  h = mix32(h ^ (words[at + 2] ?? 0));
+  return mix32(h ^ (words[at + 3] ?? 0));
+}
+
 /**
  * The shard, from 0, of a trace with this hash among `count` shards, a power of 2. A shard's traces go, when the count
  * doubles, to itself and to one new shard.

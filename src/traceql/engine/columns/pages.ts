@@ -39,6 +39,13 @@ export function spread<T extends Table>(page: ColumnPage, table: T, out: T): voi
     const { codes } = content;
     if (codes instanceof Uint8Array && table instanceof Uint8Array && out instanceof Uint8Array) {
       spreadBytes(page, codes, table, out);
+    } else if (
+      page.present === undefined &&
+      codes instanceof Uint8Array &&
+      table instanceof Uint32Array &&
+      out instanceof Uint32Array
+    ) {
+      spreadWords(page, codes, table, out);
     } else if (page.present === undefined) spreadCodes(page, content.codes, table, out);
     else spreadPresentCodes(page, content.codes, table, out);
   } else if (page.present === undefined) out.set(table, page.firstRow);
@@ -62,6 +69,13 @@ function spreadBytes(page: ColumnPage, codes: Uint8Array, table: Uint8Array, out
       out[base + 31 - Math.clz32(bits & -bits)] = whole[codes[position++] ?? 0] ?? 0;
     }
   }
+}
+
+function spreadWords(page: ColumnPage, codes: Uint8Array, table: Uint32Array, out: Uint32Array): void {
+  const { firstRow, rowCount } = page;
+  const whole = new Uint32Array(256);
+  whole.set(table.subarray(0, 256));
+  for (let i = 0; i < rowCount; i++) out[firstRow + i] = whole[codes[i] ?? 0] ?? 0;
 }
 
 function spreadCodes({ firstRow, rowCount }: ColumnPage, codes: Codes, table: Table, out: Table): void {

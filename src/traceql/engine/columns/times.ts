@@ -42,9 +42,10 @@ export function traceTimes(scan: Scan, wanted?: Uint8Array): TraceTimes {
   const readStarts = pageReader(scan, "start");
   const readDurations = pageReader(scan, "duration");
   for (const index of pages) {
-    const page = readStarts(index);
-    widenStarts(scan, index, page, starts);
-    widenEnds(scan, index, { starts: page, durations: readDurations(index) }, ends);
+    readStarts(index, (ofStarts) => {
+      widenStarts(scan, index, ofStarts, starts);
+      readDurations(index, (durations) => widenEnds(scan, index, { starts: ofStarts, durations }, ends));
+    });
   }
   if (pages.length === scan.pageCount) notes?.set(ENDS, bytesOf(ends));
   return { starts, ends };
@@ -58,7 +59,7 @@ export function traceStarts(scan: Scan, wanted?: Uint8Array): Uint32Array {
   const starts = new Uint32Array(2 * scan.traceCount).fill(0xffff_ffff);
   const pages = pagesWith(scan, wanted, notes !== undefined);
   const read = pageReader(scan, "start");
-  for (const index of pages) widenStarts(scan, index, read(index), starts);
+  for (const index of pages) read(index, (words) => widenStarts(scan, index, words, starts));
   if (pages.length === scan.pageCount) notes?.set(STARTS, bytesOf(starts));
   return starts;
 }
@@ -84,10 +85,17 @@ function pagesWith(scan: Scan, wanted: Uint8Array | undefined, canNote: boolean)
   return canNote && pages.length >= WORTH_NOTING * all.length ? all : pages;
 }
 
-function pageReader(scan: Scan, name: "start" | "duration"): (index: number) => Uint32Array {
+/** Hands out the words of a page, which is given up afterwards. */
+type PageReader = (index: number, use: (words: Uint32Array) => void) => void;
+
+function pageReader(scan: Scan, name: "start" | "duration"): PageReader {
   const column = scan.column(name);
   const dictionary = column.dictionary && wordsOf(column.dictionary);
-  return (index) => pageWords(column.page(index), dictionary);
+  return (index, use) => {
+    const page = column.page(index);
+    use(pageWords(page, dictionary));
+    page.release?.();
+  };
 }
 
 /** Widens the traces of a page by the starts of its rows. */

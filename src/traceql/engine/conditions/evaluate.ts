@@ -144,9 +144,11 @@ function spreadLayer(scan: Scan, { column, codec }: Layer, test: Test, out: Mask
     const page = column.page(index);
     const { content } = page;
     const table = content.kind === "codes" ? entries : entryTable(codec, content.values, predicate, states);
-    if (table === undefined) continue;
-    spread(page, table, out);
-    isAny = true;
+    if (table !== undefined) {
+      spread(page, table, out);
+      isAny = true;
+    }
+    page.release?.();
   }
   return isAny;
 }

@@ -1,7 +1,7 @@
 // What is known of series while sources are read: a cell for each series and interval. States of disjoint sets of spans
 // add up, in any order, to the same state.
 import { addExactly, roundedSum, type SumParts } from "../columns/exact-sum.ts";
-import { BucketCounts, type BucketEntries } from "./bucket-counts.ts";
+import { BucketCounts, type BucketPart } from "./bucket-counts.ts";
 import { compareLabels, type Labels, labelsKey } from "./labels.ts";
 
 /** Cells of one function at most, of 8 bytes; with statistics a quarter of it, of 32 bytes. */
@@ -29,7 +29,7 @@ export interface SeriesCells {
 /** Plain values. */
 export interface CellsPart {
   readonly series: readonly SeriesCells[];
-  readonly buckets: BucketEntries;
+  readonly buckets: BucketPart;
   readonly isTruncated: boolean;
 }
 
@@ -78,7 +78,7 @@ export class Cells {
 
   part(): CellsPart {
     this.#truncate();
-    return { series: this.inOrder(), buckets: this.buckets.entries(), isTruncated: this.isTruncated };
+    return { series: this.inOrder(), buckets: this.buckets.part(), isTruncated: this.isTruncated };
   }
 
   add({ series, buckets, isTruncated }: CellsPart): void {
@@ -90,11 +90,9 @@ export class Cells {
       numbers.set(other.number, own.number);
       addCells(own, other);
     }
-    buckets.cells.forEach((cell, index) => {
+    this.buckets.addPart(buckets, (cell) => {
       const number = numbers.get(Math.floor(cell / this.intervalCount));
-      if (number === undefined) return;
-      const own = number * this.intervalCount + (cell % this.intervalCount);
-      this.buckets.add(own, buckets.buckets[index] ?? 0, buckets.counts[index] ?? 0);
+      return number === undefined ? undefined : number * this.intervalCount + (cell % this.intervalCount);
     });
   }
 }

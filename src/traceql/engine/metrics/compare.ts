@@ -5,7 +5,6 @@ import { type Mask, nextRow } from "../columns/mask.ts";
 import { compareText } from "../columns/value.ts";
 import { comparedFields, type ComparedRows } from "./compared-fields.ts";
 import { type Labels, textLabel } from "./labels.ts";
-import type { MeasuredRows } from "./measure.ts";
 import type { MetricSeries } from "./series.ts";
 
 const SIDES = ["baseline", "selection"] as const;
@@ -14,6 +13,13 @@ const SIDES = ["baseline", "selection"] as const;
 const VALUES_MAX = 2_000;
 /** Values of one attribute, times intervals. */
 const CELLS_MAX = 1 << 18;
+
+/** Spans in time. */
+interface TimedRows {
+  readonly mask: Mask;
+  /** By row: its interval; NONE without one. */
+  readonly intervals: Int32Array;
+}
 
 /** Counts by side, then by interval. */
 type Counts = Float64Array;
@@ -38,7 +44,7 @@ export class Comparison {
   }
 
   /** Counts spans of a source. @param selected which of them are selected */
-  measure(scan: Scan, { mask, intervals }: MeasuredRows, selected: Mask): void {
+  measure(scan: Scan, { mask, intervals }: TimedRows, selected: Mask): void {
     const slots = new Int32Array(scan.rowCount).fill(NONE);
     for (let row = nextRow(mask, 0); row >= 0; row = nextRow(mask, row + 1)) {
       const interval = intervals[row] ?? NONE;

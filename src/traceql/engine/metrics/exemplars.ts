@@ -4,19 +4,21 @@ import type { Field, MetricsFunction } from "../../ast.ts";
 import { printField } from "../../print.ts";
 import type { Exemplar } from "../../results.ts";
 import type { SpanSource } from "../../storage.ts";
-import { traceHash } from "../../../util/hash.ts";
+import { TRACE_ID_BYTES } from "../../../model/ids.ts";
+import { traceHashOfWords } from "../../../util/hash.ts";
 import { toHex } from "../../../util/hex.ts";
+import { wordsOf } from "../columns/decode.ts";
 import { columnsOf, fieldKey } from "../columns/fields.ts";
 import { fieldReader } from "../columns/rows.ts";
 import { NONE, openScan, type Scan } from "../columns/scan.ts";
 import { isDuration } from "../spansets/aggregate.ts";
 import { shownAttributes } from "../spansets/mentions.ts";
-import { type Intervals, offsetMs } from "./intervals.ts";
-import { type Labels, NAME_LABEL, type RowSeries, textLabel } from "./labels.ts";
-import type { MeasuredRows, SeriesFunction, ValueOf } from "./measure.ts";
+import { type Labels, NAME_LABEL, textLabel } from "./labels.ts";
+import type { SeriesFunction } from "./measure.ts";
 import type { LeafPlan } from "./plan.ts";
 
 const PER_INTERVAL = 2;
+const ID_WORDS = TRACE_ID_BYTES / 4;
 
 /** A span that may become an exemplar. Plain values. */
 export interface Candidate {
@@ -43,12 +45,6 @@ function compareCandidates(a: Candidate, b: Candidate): number {
 export class Candidates<T extends Candidate = Candidate> {
   readonly #best = new Map<number, T[]>();
 
-  /** Whether a candidate with this hash may be among the best. */
-  mayTake(interval: number, hash: number): boolean {
-    const worst = this.#best.get(interval)?.[PER_INTERVAL - 1];
-    return worst === undefined || hash <= worst.hash;
-  }
-
   add(candidate: T): void {
     const best = this.#best.get(candidate.interval) ?? [];
     if (best.some(({ traceId }) => traceId === candidate.traceId)) return;
@@ -66,46 +62,85 @@ export class Candidates<T extends Candidate = Candidate> {
   }
 }
 
-/** What candidates are made of. */
+/** What a candidate is made of, where it stands. */
 export interface Observed {
-  readonly rows: MeasuredRows;
-  readonly series: RowSeries;
-  readonly valueOf: ValueOf;
+  readonly labels: Labels;
+  readonly timestampMs: number;
+  /** In the unit of the function's field. */
+  readonly value: number | undefined;
 }
 
-/** Finds the candidates of a source. */
-export function findCandidates(
-  scan: Scan,
-  { rows, series, valueOf }: Observed,
-  { fn, intervals }: { readonly fn: SeriesFunction; readonly intervals: Intervals },
-  take: { mayTake(interval: number, hash: number): boolean; add(candidate: Candidate): void },
-): void {
-  const { ids } = scan.traces;
-  const scale = "field" in fn && isDuration(fn.field) ? 1e9 : 1;
-  const candidateAt = (row: number, trace: number, hash: number): Candidate => {
-    const value = valueOf(row);
-    return {
-      interval: rows.intervals[row] ?? NONE,
-      hash,
-      traceId: toHex(ids.subarray(16 * trace, 16 * (trace + 1))),
-      row,
-      labels: series.labels[series.codes[row] ?? 0] ?? [],
-      timestampMs: offsetMs(intervals, rows.offsets[row] ?? 0),
-      value: value === undefined || Number.isNaN(value) ? undefined : value / scale,
-    };
-  };
-  for (let trace = 0; trace < scan.traceCount; trace++) {
-    const end = scan.traceStart(trace + 1);
-    let hash = -1;
-    // Of a trace's spans in one interval the first one counts.
-    let before = NONE;
-    for (let row = scan.traceStart(trace); row < end; row++) {
-      const interval = rows.intervals[row] ?? NONE;
-      if (interval === before || interval === NONE) continue;
-      before = interval;
-      if (hash < 0) hash = traceHash(ids, 16 * trace);
-      if (take.mayTake(interval, hash)) take.add(candidateAt(row, trace, hash));
+interface FoundCandidate extends Observed {
+  readonly hash: number;
+  readonly trace: number;
+  readonly row: number;
+}
+
+/** Finds the candidates of a source, page by page. */
+export class CandidateFinder {
+  readonly #scan: Scan;
+  readonly #idWords: Uint32Array;
+  /** By interval: the best ones, the best first. */
+  readonly #best: FoundCandidate[][];
+  /** By interval: the hash that a trace must be below to be among them. */
+  readonly #below: Float64Array;
+
+  constructor(scan: Scan, intervalCount: number) {
+    this.#scan = scan;
+    this.#idWords = wordsOf({ bytes: scan.traces.ids });
+    this.#best = Array.from({ length: intervalCount }, () => []);
+    this.#below = new Float64Array(intervalCount).fill(Infinity);
+  }
+
+  /** @param intervals by row of the page, NONE without one. @param observe of row `i` of the page */
+  look(page: number, intervals: Int32Array, observe: (i: number) => Observed): void {
+    const { firstRows } = this.#scan.traces;
+    const below = this.#below;
+    const words = this.#idWords;
+    const first = this.#scan.pageStart(page);
+    let i = 0;
+    for (let trace = this.#scan.traceAt(first); i < intervals.length; trace++) {
+      const end = Math.min(intervals.length, (firstRows[trace + 1] ?? Infinity) - first);
+      const hash = traceHashOfWords(words, ID_WORDS * trace);
+      for (; i < end; i++) {
+        const interval = intervals[i] ?? NONE;
+        if (interval !== NONE && hash < (below[interval] ?? 0)) {
+          // Of a trace's spans in one interval the first one counts.
+          if (this.#best[interval]?.some((known) => known.trace === trace) === true) continue;
+          this.#take(interval, { hash, trace, row: first + i, ...observe(i) });
+        }
+      }
     }
+  }
+
+  /** Later traces have greater ids: of equal hashes the one that is there is the better one. */
+  #take(interval: number, found: FoundCandidate): void {
+    const best = this.#best[interval] ?? [];
+    const place = best.findIndex(({ hash }) => found.hash < hash);
+    best.splice(place < 0 ? best.length : place, 0, found);
+    if (best.length > PER_INTERVAL) best.pop();
+    if (best.length === PER_INTERVAL) this.#below[interval] = best.at(-1)?.hash ?? 0;
+  }
+
+  /** The best of each interval, each of another trace. */
+  chosen(fn: SeriesFunction): Candidate[] {
+    const { ids } = this.#scan.traces;
+    const scale = "field" in fn && isDuration(fn.field) ? 1e9 : 1;
+    const candidates = new Candidates();
+    this.#best.forEach((best, interval) => {
+      for (const { hash, trace, row, labels, timestampMs, value } of best) {
+        candidates.add({
+          interval,
+          hash,
+          traceId: toHex(ids.subarray(TRACE_ID_BYTES * trace, TRACE_ID_BYTES * (trace + 1))),
+          row,
+          labels,
+          timestampMs,
+          value: value === undefined || Number.isNaN(value) ? undefined : value / scale,
+        });
+      }
+    });
+    return candidates.chosen(Infinity);
   }
 }
 

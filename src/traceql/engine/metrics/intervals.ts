@@ -1,8 +1,9 @@
 // The intervals of a metrics query, and which one a span belongs to.
+import type { Column, ColumnPage, SourceBounds } from "../../storage.ts";
 import { wordsOf } from "../columns/decode.ts";
 import { isEmpty, type Mask } from "../columns/mask.ts";
 import { NONE, type Scan } from "../columns/scan.ts";
-import { isLess, pageWords } from "../columns/times.ts";
+import { isLess, pageWords, wordsToBigInt } from "../columns/times.ts";
 
 /** Consecutive intervals: (first, first + step], (first + step, first + 2 * step] ... */
 export interface Intervals {
@@ -28,11 +29,6 @@ export function instantInterval(startNs: bigint, endNs: bigint): Intervals {
   return { firstNs: startNs - 1n, stepNs: endNs - startNs + 1n, count: 1, rateNs: endNs - startNs };
 }
 
-/** Unix milliseconds of an offset from the first edge. */
-export function offsetMs({ firstNs }: Intervals, offsetNs: number): number {
-  return Number((firstNs + BigInt(Math.round(offsetNs))) / 1_000_000n);
-}
-
 /** Right edge of an interval in Unix milliseconds. */
 export function timestampMs({ firstNs, stepNs }: Intervals, index: number): number {
   return Number((firstNs + BigInt(index + 1) * stepNs) / 1_000_000n);
@@ -47,67 +43,140 @@ function edgeWords({ firstNs, stepNs, count }: Intervals): Uint32Array {
   return new Uint32Array(edges.buffer);
 }
 
-/** Rows of a source in time. */
-export interface RowTimes {
-  /** By row: its interval; NONE without one, and for rows that do not count. */
-  readonly intervals: Int32Array;
-  /** By row with an interval: ns from the left edge of the first one, to the microsecond at least. */
-  readonly offsets: Float64Array;
-}
+/** Which interval the spans of a source belong to, page by page. From `start`. */
+export class PageIntervals {
+  readonly #scan: Scan;
+  readonly #column: Column;
+  readonly #dictionary: Uint32Array | undefined;
+  readonly #intervals: Intervals;
+  readonly #edges: Uint32Array;
+  readonly #units: Units | undefined;
+  #page: ColumnPage | undefined;
+  #starts: Uint32Array = new Uint32Array(0);
+  #own = new Int32Array(0);
 
-/** The times of the rows of `mask`. From `start`. */
-export function timesOfRows(scan: Scan, mask: Mask, intervals: Intervals): RowTimes {
-  const times = {
-    intervals: new Int32Array(scan.rowCount).fill(NONE),
-    offsets: new Float64Array(scan.rowCount),
-  };
-  const edges = edgeWords(intervals);
-  const column = scan.column("start");
-  const dictionary = column.dictionary && wordsOf(column.dictionary);
-  for (let index = 0; index < scan.pageCount; index++) {
-    const start = scan.pageStart(index);
-    const end = scan.pageStart(index + 1);
-    if (isEmpty(mask, start, end)) continue;
-    const page = { starts: pageWords(column.page(index), dictionary), mask: mask.subarray(start, end) };
-    fillPage(page, edges, intervals, {
-      intervals: times.intervals.subarray(start, end),
-      offsets: times.offsets.subarray(start, end),
-    });
+  constructor(scan: Scan, intervals: Intervals) {
+    this.#scan = scan;
+    this.#column = scan.column("start");
+    this.#dictionary = this.#column.dictionary && wordsOf(this.#column.dictionary);
+    this.#intervals = intervals;
+    this.#edges = edgeWords(intervals);
+    this.#units = unitsOf(scan.source.bounds, intervals);
   }
-  return times;
+
+  /** By row of the page: its interval; NONE without one, and for rows that are not in `mask`. Overwritten by the next page. */
+  of(index: number, mask: Mask): Int32Array {
+    const first = this.#scan.pageStart(index);
+    const end = this.#scan.pageStart(index + 1);
+    this.#page?.release?.();
+    this.#page = this.#column.page(index);
+    this.#starts = pageWords(this.#page, this.#dictionary);
+    if (this.#own.length < end - first) this.#own = new Int32Array(end - first);
+    const own = this.#own.subarray(0, end - first);
+    const rows = mask.subarray(first, end);
+    if (this.#units === undefined) own.fill(UNDECIDED);
+    else placeInUnits(this.#starts, this.#units, own);
+    if (rows.includes(0)) leaveOut(rows, own);
+    // Mostly there is none: a native search finds that out at once.
+    for (let i = own.indexOf(UNDECIDED); i >= 0 && i < own.length; i++) {
+      if (own[i] === UNDECIDED) own[i] = this.#place(i);
+    }
+    return own;
+  }
+
+  /** No page is asked for any more. */
+  end(): void {
+    this.#page?.release?.();
+  }
+
+  /** Unix milliseconds of the start of row `i` of the page that was asked for last. */
+  startMs(i: number): number {
+    return Number(wordsToBigInt(this.#starts, i) / 1_000_000n);
+  }
+
+  /** A double is near enough to find the interval, or the one next to it: a comparison with the edges is exact. */
+  #place(i: number): number {
+    const { stepNs, count } = this.#intervals;
+    const edges = this.#edges;
+    const low = this.#starts[2 * i] ?? 0;
+    const high = this.#starts[2 * i + 1] ?? 0;
+    const offset = (high - (edges[1] ?? 0)) * TWO_TO_32 + (low - (edges[0] ?? 0));
+    const place = Math.floor(offset / Number(stepNs));
+    let at = Math.max(0, Math.min(count - 1, place));
+    if (!isLess(edges[2 * at + 1] ?? 0, edges[2 * at] ?? 0, high, low)) at--;
+    else if (isLess(edges[2 * at + 3] ?? 0, edges[2 * at + 2] ?? 0, high, low)) at++;
+    return at < count ? at : NONE;
+  }
 }
 
-/** Offsets from an edge, in ns, within which doubles of any time may be wrong: twice what 2^63 is rounded by. */
-const DOUBT_NS = 4096;
+/** Marks what a unit does not tell. */
+const UNDECIDED = -2;
 
-function fillPage(
-  { starts, mask }: { readonly starts: Uint32Array; readonly mask: Uint8Array },
-  edges: Uint32Array,
-  { stepNs, count }: Intervals,
-  out: RowTimes,
-): void {
-  const firstLow = edges[0] ?? 0;
-  const firstHigh = edges[1] ?? 0;
-  const step = Number(stepNs);
-  const perNs = 1 / step;
-  const last = count - 1;
-  for (let i = 0; i < mask.length; i++) {
-    if (mask[i] === 0) continue;
+/**
+ * Time in units of 2^shift ns: most of them lie within one interval, so that for most spans a look into a table does
+ * instead of a division.
+ */
+interface Units {
+  readonly shift: number;
+  /** The first unit, modulo 2^32. */
+  readonly base: number;
+  /** By unit: its interval; UNDECIDED when there are several. Spans that start in other units have none. */
+  readonly intervals: Int32Array;
+}
+
+const UNITS_MAX = 1 << 13;
+/** Within so many units two spans of a source are told apart modulo 2^32. */
+const RANGE_BITS = 31n;
+
+/** Undefined when the spans are spread too far for it. */
+function unitsOf({ minStartNs, maxStartNs }: SourceBounds, intervals: Intervals): Units | undefined {
+  const { firstNs, stepNs, count } = intervals;
+  const lastNs = firstNs + BigInt(count) * stepNs;
+  const from = minStartNs > firstNs ? minStartNs : firstNs;
+  const to = maxStartNs < lastNs ? maxStartNs : lastNs;
+  if (from > to) return undefined;
+  let shift = 1n;
+  while ((to >> shift) - (from >> shift) >= UNITS_MAX) shift++;
+  if (shift > RANGE_BITS || maxStartNs - minStartNs >= 1n << (shift + RANGE_BITS)) return undefined;
+  const base = from >> shift;
+  const units = new Int32Array(Number((to >> shift) - base) + 1).fill(UNDECIDED);
+  const unitFrom = (ns: bigint): number => Number(((ns + (1n << shift) - 1n) >> shift) - base);
+  const earliest = Number((from - firstNs) / stepNs) - 1;
+  for (let i = Math.max(0, earliest); i < count; i++) {
+    const edgeNs = firstNs + BigInt(i) * stepNs;
+    if (edgeNs > to) break;
+    const start = unitFrom(edgeNs + 1n);
+    const end = Number(((edgeNs + stepNs + 1n) >> shift) - base);
+    if (end > start) units.fill(i, Math.max(0, start), Math.max(0, end));
+  }
+  return { shift: Number(shift), base: Number(BigInt.asUintN(32, base)), intervals: units };
+}
+
+function leaveOut(rows: Uint8Array, intervals: Int32Array): void {
+  for (let i = 0; i < intervals.length; i++) if (rows[i] === 0) intervals[i] = NONE;
+}
+
+/** Writes the interval, or UNDECIDED, of each start. */
+function placeInUnits(starts: Uint32Array, { shift, base, intervals }: Units, out: Int32Array): void {
+  const up = 32 - shift;
+  // As a signed word, so that nothing becomes a double on the way.
+  const first = base | 0;
+  for (let i = 0; i < out.length; i++) {
     const low = starts[2 * i] ?? 0;
     const high = starts[2 * i + 1] ?? 0;
-    const offset = (high - firstHigh) * TWO_TO_32 + (low - firstLow);
-    const place = offset * perNs;
-    let at = place < 0 ? 0 : place > last ? last : Math.floor(place);
-    const rest = offset - at * step;
-    if (rest < DOUBT_NS || rest > step - DOUBT_NS) at += correction(edges, at, high, low);
-    if (at < 0 || at > last) continue;
-    out.intervals[i] = at;
-    out.offsets[i] = offset;
+    const unit = (((high << up) | (low >>> shift)) - first) >>> 0;
+    out[i] = unit < intervals.length ? (intervals[unit] ?? NONE) : NONE;
   }
 }
 
-/** A comparison with the edges is exact. */
-function correction(edges: Uint32Array, at: number, high: number, low: number): number {
-  if (!isLess(edges[2 * at + 1] ?? 0, edges[2 * at] ?? 0, high, low)) return -1;
-  return isLess(edges[2 * at + 3] ?? 0, edges[2 * at + 2] ?? 0, high, low) ? 1 : 0;
+/** By row: its interval; NONE without one, and for rows that are not in the mask. From `start`. */
+export function intervalsOfRows(scan: Scan, mask: Mask, intervals: Intervals): Int32Array {
+  const all = new Int32Array(scan.rowCount).fill(NONE);
+  const pages = new PageIntervals(scan, intervals);
+  for (let index = 0; index < scan.pageCount; index++) {
+    const first = scan.pageStart(index);
+    if (!isEmpty(mask, first, scan.pageStart(index + 1))) all.set(pages.of(index, mask), first);
+  }
+  pages.end();
+  return all;
 }

@@ -4,7 +4,7 @@ import { printField } from "../../print.ts";
 import type { ResultAttribute, ResultValue } from "../../results.ts";
 import { type Mask, nextRow } from "../columns/mask.ts";
 import { toResult } from "../columns/result-value.ts";
-import { fieldCodes } from "../columns/rows.ts";
+import { fieldCodes, pageCodes } from "../columns/rows.ts";
 import type { Scan } from "../columns/scan.ts";
 import { compareText, type Scalar } from "../columns/value.ts";
 import { isDuration } from "../spansets/aggregate.ts";
@@ -72,12 +72,13 @@ export function compareLabels(a: Labels, b: Labels): number {
   return 0;
 }
 
-/** The series that each row of a mask belongs to. */
+/** The series that each row of a mask belongs to, page by page. */
 export interface RowSeries {
-  /** By row of the mask. */
-  readonly codes: Uint32Array;
-  /** By code. */
-  readonly labels: readonly Labels[];
+  /** Codes so far: more may come with the pages. */
+  readonly count: number;
+  /** By row of the page, its code. Overwritten by the next page. */
+  codesOf(page: number): Uint32Array;
+  labelsOf(code: number): Labels;
 }
 
 /** The labels of a function's series without `by`: its name, where there is no other. */
@@ -92,14 +93,38 @@ export function seriesOfRows(
   mask: Mask,
 ): RowSeries {
   const [first, ...others] = by;
-  if (first === undefined) return { codes: new Uint32Array(scan.rowCount), labels: [ungroupedLabels(kind)] };
-  const own = fieldCodes(scan, first, mask);
-  let { codes } = own;
-  let tuples: (readonly (Scalar | undefined)[])[] = own.values.map((value) => [value]);
-  for (const field of others) {
-    ({ codes, tuples } = withField(scan, { codes, tuples }, field, mask));
+  if (first === undefined) {
+    const labels = ungroupedLabels(kind);
+    const codes = new Uint32Array(longestPage(scan));
+    return { count: 1, codesOf: () => codes, labelsOf: () => labels };
   }
-  return { codes, labels: tuples.map((tuple) => labelsOf(by, tuple)) };
+  if (others.length === 0) {
+    const own = pageCodes(scan, first, mask);
+    return {
+      get count() {
+        return own.values.length;
+      },
+      codesOf: (page) => own.of(page),
+      labelsOf: (code) => labelsOf(by, [own.values[code]]),
+    };
+  }
+  const own = fieldCodes(scan, first, mask);
+  let tuples: Tuples = { codes: own.codes, tuples: own.values.map((value) => [value]) };
+  for (const field of others) tuples = withField(scan, tuples, field, mask);
+  const { codes, tuples: all } = tuples;
+  return {
+    count: all.length,
+    codesOf: (page) => codes.subarray(scan.pageStart(page), scan.pageStart(page + 1)),
+    labelsOf: (code) => labelsOf(by, all[code] ?? []),
+  };
+}
+
+function longestPage(scan: Scan): number {
+  let longest = 0;
+  for (let page = 0; page < scan.pageCount; page++) {
+    longest = Math.max(longest, scan.pageStart(page + 1) - scan.pageStart(page));
+  }
+  return longest;
 }
 
 interface Tuples {

@@ -7,10 +7,10 @@ import { evaluateCondition } from "../conditions/evaluate.ts";
 import { evaluatePipeline } from "../spansets/evaluate.ts";
 import { Cells, type CellsPart } from "./cells.ts";
 import { type ComparePart, Comparison } from "./compare.ts";
-import { type Candidate, Candidates, findCandidates, showCandidates } from "./exemplars.ts";
-import { type Intervals, timesOfRows } from "./intervals.ts";
+import { type Candidate, CandidateFinder, Candidates, showCandidates } from "./exemplars.ts";
+import { type Intervals, intervalsOfRows, PageIntervals } from "./intervals.ts";
 import { seriesOfRows, ungroupedLabels } from "./labels.ts";
-import { hasStatistics, measure } from "./measure.ts";
+import { hasStatistics, measureOf, type SeriesFunction } from "./measure.ts";
 import { type LeafPlan, leafColumns } from "./plan.ts";
 import { type MetricSeries, seriesOfCells } from "./series.ts";
 
@@ -58,18 +58,36 @@ export class LeafState {
     const { mask } = evaluatePipeline(scan, this.#plan.pipeline);
     if (skip !== undefined) dropTraces(scan, mask, skip);
     if (isEmpty(mask)) return;
-    const rows = { mask, ...timesOfRows(scan, mask, this.#intervals) };
     const { fn } = this.#plan;
     if (fn.kind === "compare") {
-      this.#comparison.measure(scan, rows, this.#selected(scan, mask));
+      const intervals = intervalsOfRows(scan, mask, this.#intervals);
+      this.#comparison.measure(scan, { mask, intervals }, this.#selected(scan, mask));
       return;
     }
+    const finder = this.#hasExemplars ? new CandidateFinder(scan, this.#intervals.count) : undefined;
+    this.#measurePages(scan, mask, fn, finder);
+    if (finder !== undefined) await this.#take(source, origin, finder.chosen(fn));
+  }
+
+  /** Page by page, so that what is known of rows stays in the processor's cache. */
+  #measurePages(scan: Scan, mask: Mask, fn: SeriesFunction, finder: CandidateFinder | undefined): void {
+    const pages = new PageIntervals(scan, this.#intervals);
     const series = seriesOfRows(scan, fn, mask);
-    const valueOf = measure(scan, fn, { rows, series }, this.#cells);
-    if (!this.#hasExemplars) return;
-    const own = new Candidates();
-    findCandidates(scan, { rows, series, valueOf }, { fn, intervals: this.#intervals }, own);
-    await this.#take(source, origin, own.chosen(Infinity));
+    const measure = measureOf(scan, fn, series, this.#cells);
+    for (let index = 0; index < scan.pageCount; index++) {
+      const first = scan.pageStart(index);
+      if (isEmpty(mask, first, scan.pageStart(index + 1))) continue;
+      const intervals = pages.of(index, mask);
+      const codes = series.codesOf(index);
+      measure.add({ index, intervals, codes });
+      finder?.look(index, intervals, (i) => ({
+        labels: series.labelsOf(codes[i] ?? 0),
+        timestampMs: pages.startMs(i),
+        value: measure.valueOf(first + i),
+      }));
+    }
+    measure.end();
+    pages.end();
   }
 
   /** Of a source that will be gone, exemplars are made at once. */
@@ -92,7 +110,7 @@ export class LeafState {
     const { start, end } = fn.window;
     const one = { firstNs: start - 1n, stepNs: end - start + 1n, count: 1, rateNs: 1n };
     const inWindow = mask.slice();
-    timesOfRows(scan, mask, one).intervals.forEach((interval, row) => {
+    intervalsOfRows(scan, mask, one).forEach((interval, row) => {
       if (interval === NONE) inWindow[row] = 0;
     });
     return intersect(selected, inWindow);
@@ -129,6 +147,8 @@ export class LeafState {
   }
 }
 
-function dropTraces({ traceOfRow }: Scan, mask: Mask, skip: Uint8Array): void {
-  for (let row = 0; row < traceOfRow.length; row++) if (skip[traceOfRow[row] ?? 0] === 1) mask[row] = 0;
+function dropTraces(scan: Scan, mask: Mask, skip: Uint8Array): void {
+  for (let trace = skip.indexOf(1); trace >= 0; trace = skip.indexOf(1, trace + 1)) {
+    mask.fill(0, scan.traceStart(trace), scan.traceStart(trace + 1));
+  }
 }

@@ -1,13 +1,12 @@
-// One source into the state of a metrics function.
+// One source into the state of a metrics function, page by page.
 import type { CompareMetric, MetricsFunction } from "../../ast.ts";
-import { fieldReader, numericRows } from "../columns/rows.ts";
-import type { Mask } from "../columns/mask.ts";
+import { fieldReader, PageNumbers, type RowReader } from "../columns/rows.ts";
 import { NONE, type Scan } from "../columns/scan.ts";
 import { numbersIn } from "../spansets/aggregate.ts";
-import type { RowTimes } from "./intervals.ts";
 import { addToSum, type Cells, type SeriesCells } from "./cells.ts";
 import type { RowSeries } from "./labels.ts";
-import { isFiniteWord, NO_BUCKET, powerOfTwo, powerOfTwoOf, sketchBucket, sketchBucketOf } from "./sketch.ts";
+import { LocalBuckets } from "./local-buckets.ts";
+import { NO_BUCKET, powerOfTwo, sketchBucket } from "./sketch.ts";
 
 export type SeriesFunction = Exclude<MetricsFunction, CompareMetric>;
 
@@ -16,151 +15,165 @@ export function hasStatistics({ kind }: SeriesFunction): boolean {
   return /^(min|max|avg|sum)_/.test(kind);
 }
 
-/** Spans in time. */
-export interface MeasuredRows extends RowTimes {
-  readonly mask: Mask;
+/** A page of a source in time. */
+export interface MeasuredPage {
+  readonly index: number;
+  /** By row of the page: its interval; NONE for rows that do not count. */
+  readonly intervals: Int32Array;
+  /** By row of the page: the code of its series. */
+  readonly codes: Uint32Array;
 }
 
-/** The number that the function takes of a row; of a list the first; NaN or undefined: none. */
-export type ValueOf = (row: number) => number | undefined;
+/** Adds the spans of a source to the cells of their series. */
+export interface Measure {
+  /** @throws AppError `too_large`, `corrupt` */
+  add(page: MeasuredPage): void;
+  /** The number that the function takes of a row of the page that was added last, of a list the first; undefined: none. */
+  valueOf(row: number): number | undefined;
+  /** What is still to be added when all pages are. */
+  end(): void;
+}
 
-/** Adds the spans to the cells of their series. @throws AppError `too_large`, `corrupt` */
-export function measure(
-  scan: Scan,
-  fn: SeriesFunction,
-  { rows, series: rowSeries }: { readonly rows: MeasuredRows; readonly series: RowSeries },
-  cells: Cells,
-): ValueOf {
-  const series = new LocalSeries(rowSeries, cells);
+export function measureOf(scan: Scan, fn: SeriesFunction, rows: RowSeries, cells: Cells): Measure {
   if (!("field" in fn)) {
-    countSpans(rows, series);
-    return () => undefined;
+    const series = new LocalSeries(rows.count, rows, cells);
+    return { add: (page) => countSpans(page, series), valueOf: () => undefined, end: () => series.flush() };
   }
-  const add = ADDERS[fn.kind];
-  const numbers = numericRows(scan, fn.field, rows.mask);
-  if (numbers !== undefined) {
-    if (add === addStatistics) addNumbers(rows, numbers.values, series);
-    else addBuckets(rows, numbers.values, series, fn.kind === "quantile_over_time");
-    return (row) => numbers.values[row];
-  }
-  const read = fieldReader(scan, fn.field);
-  const { intervals } = rows;
-  for (let row = 0; row < intervals.length; row++) {
-    const interval = intervals[row] ?? NONE;
-    if (interval === NONE) continue;
-    for (const value of numbersIn(read(row))) series.add(row, interval, value, add);
-  }
-  return (row) => {
-    const [first] = numbersIn(read(row));
-    return first === undefined ? undefined : Number(first);
-  };
+  return new NumberMeasure(scan, fn, rows, cells);
 }
 
-/** The series of a source's rows in the cells; made when a row is counted, since not every label has one. */
-class LocalSeries {
-  readonly #rows: RowSeries;
-  readonly #cells: Cells;
-  /** By code; null: there are too many series. */
-  readonly #own: (SeriesCells | null | undefined)[];
+class NumberMeasure implements Measure {
+  readonly #scan: Scan;
+  readonly #fn: Extract<SeriesFunction, { field: unknown }>;
+  readonly #series: LocalSeries;
+  readonly #numbers: PageNumbers | undefined;
+  #read: RowReader | undefined;
+  /** Of the last page: its numbers, when doubles hold them. */
+  #values: Float64Array | undefined;
+  #first = 0;
+  readonly #local: LocalBuckets;
 
-  constructor(rows: RowSeries, cells: Cells) {
-    this.#rows = rows;
-    this.#cells = cells;
-    this.#own = rows.labels.map(() => undefined);
+  constructor(scan: Scan, fn: Extract<SeriesFunction, { field: unknown }>, rows: RowSeries, cells: Cells) {
+    const series = new LocalSeries(0, rows, cells);
+    this.#scan = scan;
+    this.#fn = fn;
+    this.#series = series;
+    this.#numbers = PageNumbers.open(scan, fn.field);
+    const isSketch = fn.kind === "quantile_over_time";
+    this.#local = new LocalBuckets(isSketch, series.intervalCount, hasStatistics(fn) ? 0 : rows.count);
   }
 
-  /** By row. */
-  get codes(): Uint32Array {
-    return this.#rows.codes;
+  get #reader(): RowReader {
+    this.#read ??= fieldReader(this.#scan, this.#fn.field);
+    return this.#read;
   }
 
-  get intervalCount(): number {
-    return this.#cells.intervalCount;
-  }
-
-  get cellCount(): number {
-    return this.#own.length * this.intervalCount;
-  }
-
-  /** Adds counts by code, then by interval. */
-  addCounts(counts: Uint32Array): void {
-    for (let code = 0; code < this.#own.length; code++) {
-      const own = counts.subarray(code * this.intervalCount, (code + 1) * this.intervalCount);
-      if (!own.some((count) => count > 0)) continue;
-      const cells = this.#ofCode(code)?.counts;
-      own.forEach((count, interval) => {
-        if (cells !== undefined) cells[interval] = (cells[interval] ?? 0) + count;
+  add(page: MeasuredPage): void {
+    this.#first = this.#scan.pageStart(page.index);
+    this.#values = this.#numbers?.of(page.index);
+    if (this.#values === undefined) return this.#addValues(page);
+    if (hasStatistics(this.#fn)) addNumbers(page, this.#values, this.#series);
+    else {
+      const { intervals, codes } = page;
+      this.#local.count({ intervals, codes, values: this.#values }, (code, interval, bucket) => {
+        const series = this.#series.at(code);
+        if (series !== null) addBucket(series, interval, bucket, this.#series.cells);
       });
     }
   }
 
-  at(row: number): SeriesCells | null {
-    return this.#ofCode(this.#rows.codes[row] ?? 0);
+  #addValues({ intervals, codes }: MeasuredPage): void {
+    const add = ADDERS[this.#fn.kind];
+    for (let i = 0; i < intervals.length; i++) {
+      const interval = intervals[i] ?? NONE;
+      if (interval === NONE) continue;
+      for (const value of numbersIn(this.#reader(this.#first + i))) {
+        const series = this.#series.at(codes[i] ?? 0);
+        if (series !== null) add(series, interval, value, this.#series.cells);
+      }
+    }
   }
 
-  #ofCode(code: number): SeriesCells | null {
-    return (this.#own[code] ??= this.#cells.of(this.#rows.labels[code] ?? []) ?? null);
+  valueOf(row: number): number | undefined {
+    if (this.#values !== undefined) return this.#values[row - this.#first];
+    const [first] = numbersIn(this.#reader(row));
+    return first === undefined ? undefined : Number(first);
   }
 
-  addBucket(row: number, interval: number, bucket: number): void {
-    const series = this.at(row);
-    if (series !== null) addBucket(series, interval, bucket, this.#cells);
-  }
-
-  add(row: number, interval: number, value: bigint | number, add: Adder): void {
-    const series = this.at(row);
-    if (series !== null) add(series, interval, value, this.#cells);
+  end(): void {
+    const { cells } = this.#series;
+    this.#local.visit((code, interval, place, counts) => {
+      const series = this.#series.at(code);
+      if (series === null) return;
+      const count = cells.buckets.addChunk(series.number * cells.intervalCount + interval, place, counts);
+      series.counts[interval] = (series.counts[interval] ?? 0) + count;
+    });
   }
 }
 
 /** Cells of a source that are counted in one array, 4 MB of it, before they are added up. */
 const LOCAL_CELLS_MAX = 1 << 20;
 
-function countSpans({ intervals }: MeasuredRows, series: LocalSeries): void {
-  if (series.cellCount <= LOCAL_CELLS_MAX) return series.addCounts(countCells(intervals, series));
-  for (let row = 0; row < intervals.length; row++) {
-    const interval = intervals[row] ?? NONE;
-    const counts = interval === NONE ? undefined : series.at(row)?.counts;
+/** The series of a source's rows in the cells; made when a row is counted, since not every label has one. */
+class LocalSeries {
+  readonly cells: Cells;
+  readonly intervalCount: number;
+  /** Counts by code, then by interval, of the codes that are known when the source is opened; maybe of none. */
+  readonly counts: Uint32Array;
+  readonly #rows: RowSeries;
+  /** By code; null: there are too many series. */
+  readonly #own: (SeriesCells | null | undefined)[] = [];
+
+  /** @param counted codes that are counted in one array, unless these are too many */
+  constructor(counted: number, rows: RowSeries, cells: Cells) {
+    this.#rows = rows;
+    this.cells = cells;
+    this.intervalCount = cells.intervalCount;
+    const cellCount = counted * cells.intervalCount;
+    this.counts = new Uint32Array(cellCount <= LOCAL_CELLS_MAX ? cellCount : 0);
+  }
+
+  at(code: number): SeriesCells | null {
+    return (this.#own[code] ??= this.cells.of(this.#rows.labelsOf(code)) ?? null);
+  }
+
+  /** Counts a span, or a number, in a cell that `counts` does not have. */
+  countBeyond(code: number, interval: number): void {
+    const counts = this.at(code)?.counts;
     if (counts !== undefined) counts[interval] = (counts[interval] ?? 0) + 1;
   }
-}
 
-function countCells(intervals: Int32Array, { codes, cellCount, intervalCount }: LocalSeries): Uint32Array {
-  const counts = new Uint32Array(cellCount);
-  for (let row = 0; row < intervals.length; row++) {
-    const interval = intervals[row] ?? NONE;
-    if (interval === NONE) continue;
-    const cell = (codes[row] ?? 0) * intervalCount + interval;
-    counts[cell] = (counts[cell] ?? 0) + 1;
+  flush(): void {
+    const { counts, intervalCount } = this;
+    for (let code = 0; code * intervalCount < counts.length; code++) {
+      const own = counts.subarray(code * intervalCount, (code + 1) * intervalCount);
+      if (!own.some((count) => count > 0)) continue;
+      const cells = this.at(code)?.counts;
+      own.forEach((count, interval) => {
+        if (cells !== undefined) cells[interval] = (cells[interval] ?? 0) + count;
+      });
+    }
   }
-  return counts;
 }
 
-function addNumbers({ intervals }: MeasuredRows, values: Float64Array, series: LocalSeries): void {
-  for (let row = 0; row < intervals.length; row++) {
-    const interval = intervals[row] ?? NONE;
-    const value = values[row] ?? Number.NaN;
+function countSpans({ intervals, codes }: MeasuredPage, series: LocalSeries): void {
+  const { counts, intervalCount } = series;
+  for (let i = 0; i < intervals.length; i++) {
+    const interval = intervals[i] ?? NONE;
+    if (interval === NONE) continue;
+    const cell = (codes[i] ?? 0) * intervalCount + interval;
+    if (cell < counts.length) counts[cell] = (counts[cell] ?? 0) + 1;
+    else series.countBeyond(codes[i] ?? 0, interval);
+  }
+}
+
+function addNumbers({ intervals, codes }: MeasuredPage, values: Float64Array, series: LocalSeries): void {
+  for (let i = 0; i < intervals.length; i++) {
+    const interval = intervals[i] ?? NONE;
+    const value = values[i] ?? Number.NaN;
     if (interval === NONE || !Number.isFinite(value)) continue;
-    const cells = series.at(row);
+    const cells = series.at(codes[i] ?? 0);
     if (cells !== null) addNumber(cells, interval, value);
-  }
-}
-
-/** Sketch buckets, or else powers of two, of numbers that doubles hold: their bits say it, without a call for each. */
-function addBuckets(
-  { intervals }: MeasuredRows,
-  values: Float64Array,
-  series: LocalSeries,
-  isSketch: boolean,
-): void {
-  const words = new Uint32Array(values.buffer);
-  for (let row = 0; row < intervals.length; row++) {
-    const interval = intervals[row] ?? NONE;
-    if (interval === NONE) continue;
-    const high = words[2 * row + 1] ?? 0;
-    if (!isFiniteWord(high)) continue;
-    const bucket = isSketch ? sketchBucketOf(high) : powerOfTwoOf(high, words[2 * row] ?? 0);
-    if (bucket !== NO_BUCKET) series.addBucket(row, interval, bucket);
   }
 }
 

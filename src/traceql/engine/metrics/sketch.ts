@@ -25,9 +25,9 @@ export function sketchBucket(value: number): number {
   return sketchBucketOf(words[1] ?? 0);
 }
 
-/** The same, of the upper word of the double. */
+/** The same, of the upper word of the double, signed or not. */
 export function sketchBucketOf(high: number): number {
-  return high >= SIGN ? -((high - SIGN) >>> SHIFT) : high >>> SHIFT;
+  return (high | 0) < 0 ? -((high & ~SIGN) >>> SHIFT) : high >>> SHIFT;
 }
 
 function fromBits(high: number): number {
