@@ -8,6 +8,7 @@ import { NONE, type Scan } from "../columns/scan.ts";
 import { isTrue } from "../columns/value.ts";
 import type { Condition } from "./condition.ts";
 import { entryTable, type States } from "./entry-table.ts";
+import { dictionaryStates, notePage, pageNote, spreadNote } from "./noted-states.ts";
 import { compileExpression } from "./expression.ts";
 import {
   emptyMask,
@@ -135,17 +136,26 @@ interface Test {
 /** Writes the states of a column's rows. False when there was nothing to write: all are what rows without value are. */
 function spreadLayer(scan: Scan, { column, codec }: Layer, test: Test, out: Mask): boolean {
   const { predicate, states, candidates } = test;
-  const { dictionary, codedPageCount } = column;
-  const entries = dictionary && entryTable(codec, dictionary, predicate, states);
-  const isIdle = entries === undefined || isUniform(entries, out[0] ?? 0);
+  const { dictionary, codedPageCount, notes } = column;
+  const noted = { predicate, states, notes };
+  const entries = dictionary && dictionaryStates(codec, dictionary, noted);
+  const before = out[0] ?? 0;
+  const isIdle = entries === undefined || isUniform(entries, before);
   let isAny = false;
   for (let index = isIdle ? codedPageCount : 0; index < scan.pageCount; index++) {
     if (isEmpty(candidates, scan.pageStart(index), scan.pageStart(index + 1))) continue;
+    const note = index < codedPageCount ? undefined : pageNote(noted, index);
+    if (note !== undefined) {
+      spreadNote(note, states, out.subarray(scan.pageStart(index), scan.pageStart(index + 1)), before);
+      isAny = true;
+      continue;
+    }
     const page = column.page(index);
     const { content } = page;
     const table = content.kind === "codes" ? entries : entryTable(codec, content.values, predicate, states);
     if (table !== undefined) {
       spread(page, table, out);
+      notePage(noted, index, page, table);
       isAny = true;
     }
     page.release?.();

@@ -1,9 +1,12 @@
 // Conditions on the value of one field.
 import type { ComparisonOperator, Field, FieldExpression } from "../../ast.ts";
+import { printFieldExpression } from "../../print.ts";
 import { holdsFor, isTrue, type Value } from "../columns/value.ts";
 import { comparedValue, compileExpression, isField } from "./expression.ts";
 
 export interface Predicate {
+  /** Equal only for conditions that mean the same; undefined: it is too long to tell. */
+  readonly key?: string;
   /** Whether the condition holds for a field with this value. */
   readonly test: (value: Value) => boolean;
   /** When it does the same for single values: whether they are one of these texts, or texts but none of them. */
@@ -11,6 +14,9 @@ export interface Predicate {
   /** When it does the same for single values: whether they are numbers for which `value op bound` holds. */
   readonly bound?: { readonly op: ComparisonOperator; readonly value: bigint | number };
 }
+
+/** Letters of a key at most. */
+const KEY_MAX = 500;
 
 const MIRRORED: Readonly<Record<ComparisonOperator, ComparisonOperator>> = {
   "=": "=",
@@ -29,7 +35,8 @@ export function compilePredicate(node: FieldExpression): Predicate {
     current = value;
     return isTrue(evaluate());
   };
-  return { test, ...shortcutOf(node) };
+  const key = printFieldExpression(node);
+  return { test, ...(key.length <= KEY_MAX && { key }), ...shortcutOf(node) };
 }
 
 function shortcutOf(node: FieldExpression): Pick<Predicate, "texts" | "bound"> {

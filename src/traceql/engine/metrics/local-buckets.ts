@@ -7,8 +7,9 @@ import { isFiniteWord, NO_BUCKET, powerOfTwoOf, sketchBucket, sketchBucketOf } f
 /** Places that most numbers have: 1 to 2^64 in a sketch, or all powers of two up to 2^4096. */
 const PLACES = 64;
 const SKETCH_FIRST = sketchBucket(1) / CHUNK_BUCKETS;
-/** So far below 0 that it stays there whichever bucket is added. */
+/** So far below 0 that it stays there whichever bucket is added: no counter is there. */
 const NO_ROOM = -CHUNK_BUCKETS;
+const NOT_YET = 2 * NO_ROOM;
 /** Entries of the table: 4 MB. */
 const TABLE_MAX = 1 << 20;
 const COUNTERS_MAX = 1 << 20;
@@ -39,7 +40,7 @@ function bucketAt(words: Uint32Array, i: number, isSketch: boolean): number {
 export class LocalBuckets {
   readonly #isSketch: boolean;
   readonly #intervalCount: number;
-  /** By cell, then by place: where its counters begin; NO_ROOM: it has none yet. */
+  /** By cell, then by place: where its counters begin; NOT_YET: it has none. */
   readonly #table: Int32Array;
   #counters = new Uint16Array(INITIAL_COUNTERS);
   #used = 0;
@@ -49,7 +50,7 @@ export class LocalBuckets {
     this.#isSketch = isSketch;
     this.#intervalCount = intervalCount;
     const length = PLACES * intervalCount * seriesCount;
-    this.#table = new Int32Array(length <= TABLE_MAX ? length : 0).fill(NO_ROOM);
+    this.#table = new Int32Array(length <= TABLE_MAX ? length : 0).fill(NOT_YET);
   }
 
   /** Counts what is finite. @param beyond takes what there is no room for */
@@ -67,15 +68,13 @@ export class LocalBuckets {
       const code = codes[i] ?? 0;
       const place = (bucket >> CHUNK_BITS) - first;
       const entry = PLACES * (code * intervalCount + interval) + place;
-      const isNear = place >= 0 && place < PLACES && entry < table.length;
-      let at = isNear ? (table[entry] ?? NO_ROOM) : NO_ROOM;
-      if (at < 0 && isNear) {
-        at = this.#take(entry);
-        counters = this.#counters;
-      }
-      at += bucket & (CHUNK_BUCKETS - 1);
+      const isNear = place >>> 0 < PLACES && entry < table.length;
+      const known = isNear ? table[entry] : NO_ROOM;
+      const from = known === NOT_YET ? this.#take(entry) : known;
+      if (known === NOT_YET) counters = this.#counters;
+      const at = (from ?? NO_ROOM) + (bucket & (CHUNK_BUCKETS - 1));
       const count = counters[at] ?? COUNT_MAX;
-      if (at < 0 || count === COUNT_MAX) beyond(code, interval, bucket);
+      if (count === COUNT_MAX) beyond(code, interval, bucket);
       else counters[at] = count + 1;
     }
   }

@@ -1,0 +1,98 @@
+// What a predicate says of a column, noted for later queries: of the entries of a dictionary a state each, of a page of
+// values two bitmaps. A page that is noted need not be inflated again.
+import type { ColumnPage, Notes, Values } from "../../storage.ts";
+import type { Codec } from "../columns/decode.ts";
+import { hasValue } from "../columns/pages.ts";
+import { entryTable, type States } from "./entry-table.ts";
+import type { Predicate } from "./predicate.ts";
+
+/** The states that notes are made of. */
+const NOTED: States = { missing: 0, fails: 1, holds: 2 };
+
+/** Dictionaries with less are evaluated as fast as a note is found. */
+const ENTRIES_MIN = 64;
+
+/** The state of each entry of a dictionary. @throws AppError `corrupt` */
+export function dictionaryStates(
+  codec: Codec,
+  dictionary: Values,
+  { predicate, states, notes }: NotedTest,
+): Uint8Array {
+  const isCheap = dictionary.kind !== "bytes" || dictionary.count < ENTRIES_MIN;
+  if (isCheap || notes === undefined || predicate.key === undefined) {
+    return entryTable(codec, dictionary, predicate, states);
+  }
+  const name = `entries ${predicate.key}`;
+  let noted = notes.get(name);
+  if (noted === undefined) {
+    noted = entryTable(codec, dictionary, predicate, NOTED);
+    notes.set(name, noted);
+  }
+  const stateOf = Uint8Array.of(states.missing, states.fails, states.holds);
+  return noted.map((state) => stateOf[state] ?? 0);
+}
+
+export interface NotedTest {
+  readonly predicate: Predicate;
+  readonly states: States;
+  readonly notes: Notes | undefined;
+}
+
+/** What is noted of a page. */
+export interface PageNote {
+  /** By bit: rows with a value for which the predicate is false, and such for which it is true. */
+  readonly fails: Uint8Array;
+  readonly holds: Uint8Array;
+}
+
+function pageName({ key }: Predicate, page: number): string {
+  return `page ${page} ${key}`;
+}
+
+export function pageNote({ predicate, notes }: NotedTest, page: number): PageNote | undefined {
+  const note = predicate.key === undefined ? undefined : notes?.get(pageName(predicate, page));
+  if (note === undefined) return undefined;
+  const half = note.length / 2;
+  return { fails: note.subarray(0, half), holds: note.subarray(half) };
+}
+
+/** Notes what the states of a page's values are, if they are not cheap to find. */
+export function notePage(
+  { predicate, states, notes }: NotedTest,
+  index: number,
+  page: ColumnPage,
+  table: Uint8Array,
+): void {
+  const { rowCount, present, content } = page;
+  const isCostly = content.kind === "values" && content.values.kind === "bytes";
+  if (!isCostly || notes === undefined || predicate.key === undefined) return;
+  const half = (rowCount + 7) >>> 3;
+  const note = new Uint8Array(2 * half);
+  let position = 0;
+  for (let i = 0; i < rowCount; i++) {
+    if (!hasValue(present, i)) continue;
+    const state = table[position++] ?? 0;
+    const at = state === states.holds ? half : state === states.fails ? 0 : -1;
+    if (at >= 0) note[at + (i >>> 3)] = (note[at + (i >>> 3)] ?? 0) | (1 << (i & 7));
+  }
+  notes.set(pageName(predicate, index), note);
+}
+
+/** Writes the states of a page's rows; those without value, and those that are `state` already, stay as they are. */
+export function spreadNote(
+  { fails, holds }: PageNote,
+  states: States,
+  rows: Uint8Array,
+  state: number,
+): void {
+  if (states.fails !== state) spreadBits(fails, rows, states.fails);
+  if (states.holds !== state) spreadBits(holds, rows, states.holds);
+}
+
+function spreadBits(bits: Uint8Array, rows: Uint8Array, state: number): void {
+  for (let group = 0; group < bits.length; group++) {
+    for (let left = bits[group] ?? 0; left !== 0; left &= left - 1) {
+      rows[8 * group + 31 - Math.clz32(left & -left)] = state;
+    }
+  }
+}
