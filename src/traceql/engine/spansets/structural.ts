@@ -1,6 +1,6 @@
 // Structural operators: one pass over rows in pre-order, where a parent stands before its children.
 import type { Relation, Structural } from "../../ast.ts";
-import { emptyMask, intersect, type Mask, nextRow, subtract, unite } from "../columns/mask.ts";
+import { emptyMask, intersect, type Mask, nextRow, subtract, unite, words } from "../columns/mask.ts";
 import { rowDecoder } from "../columns/row-decoder.ts";
 import { NONE, type Scan } from "../columns/scan.ts";
 import { type Value, valueKey } from "../columns/value.ts";
@@ -31,7 +31,7 @@ export function relate(scan: Scan, { relation, form }: Structural, left: Mask, r
 function withPartner(scan: Scan, relation: Relation, left: Mask, right: Mask): Mask {
   switch (relation) {
     case ">":
-      return intersect(childrenOf(scan, left), right);
+      return childrenOf(scan, left, right);
     case ">>":
       return intersect(descendantsOf(scan, left), right);
     case "<":
@@ -43,11 +43,16 @@ function withPartner(scan: Scan, relation: Relation, left: Mask, right: Mask): M
   }
 }
 
-function childrenOf({ parents, rowCount }: Scan, spans: Mask): Mask {
+/** The rows of `right` whose parent is in `left`: mostly these are few. */
+function childrenOf({ parents, rowCount }: Scan, left: Mask, right: Mask): Mask {
   const children = emptyMask(rowCount);
-  for (let row = 0; row < rowCount; row++) {
-    const parent = parents[row] ?? NONE;
-    if (parent !== NONE) children[row] = spans[parent] ?? 0;
+  const fours = words(right);
+  for (let four = 0; four < fours.length; four++) {
+    if (fours[four] === 0) continue;
+    for (let row = 4 * four; row < 4 * four + 4; row++) {
+      const parent = right[row] === 1 ? (parents[row] ?? NONE) : NONE;
+      if (parent !== NONE) children[row] = left[parent] ?? 0;
+    }
   }
   return children;
 }
