@@ -72,6 +72,12 @@ export interface ScanCaches {
 /** Rows are few when they are one in this many: fewer than pages, all of which they mostly lie in. */
 const FEW_ROWS_ONE_IN = 32;
 
+/**
+ * Columns that would take a larger part of the cache are not kept: a query over all columns would push out whatever is
+ * hot, and find nothing of its own the next time.
+ */
+const KEPT_PART = 1 / 2;
+
 /** What is asked for together. */
 export type ExpectedColumn = ColumnName | typeof TRACES;
 /** What `traces` reads. */
@@ -173,8 +179,9 @@ export class BlockSource implements SpanSource {
     const isFew = rows !== undefined && rows.length * FEW_ROWS_ONE_IN < this.rowCount;
     if (rows?.length === 0) return columns.map((column) => this.#withoutRows(column));
     if (isFew) return this.#loadRows(columns, rows);
-    const chunks = await this.#fetch(columns, true);
-    const { notes } = this.#reader.caches;
+    const { chunks: cache, notes } = this.#reader.caches;
+    const byteLength = columns.reduce((sum, { chunk }) => sum + chunk.byteLength, 0);
+    const chunks = await this.#fetch(columns, byteLength <= KEPT_PART * (cache?.maxBytes ?? 0));
     if (notes === undefined) return chunks;
     return chunks.map((chunk, i) => new NotedColumn(chunk, notes, this.#cacheKey(columns[i])));
   }

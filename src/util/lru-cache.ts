@@ -2,7 +2,7 @@
 
 /** Keeps the values that were used last. */
 export class LruCache<T> {
-  readonly #maxBytes: number;
+  readonly maxBytes: number;
   readonly #sizeOf: (value: T) => number;
   readonly #largest: number;
   /** Least recently used first. */
@@ -14,7 +14,7 @@ export class LruCache<T> {
    * @param largest bytes of a value that is kept at all: a larger one would push out too many
    */
   constructor(maxBytes: number, sizeOf: (value: T) => number, largest: number = maxBytes / 4) {
-    this.#maxBytes = maxBytes;
+    this.maxBytes = maxBytes;
     this.#sizeOf = sizeOf;
     this.#largest = largest;
   }
@@ -38,7 +38,7 @@ export class LruCache<T> {
     this.#values.set(key, value);
     this.#bytes += size;
     for (const oldest of this.#values.keys()) {
-      if (this.#bytes <= this.#maxBytes) break;
+      if (this.#bytes <= this.maxBytes) break;
       this.delete(oldest);
     }
   }

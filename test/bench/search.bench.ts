@@ -50,6 +50,9 @@ function line(name: string, text: string): void {
   console.log(`${name.padEnd(44)} ${text}`);
 }
 
+/** Rounds that meet code which is not compiled, or not well yet: a query of 2 ms takes some ten of them. */
+const WARM_UP_ROUNDS = 10;
+
 /** Milliseconds of process CPU. */
 async function cpu(work: () => unknown): Promise<number> {
   const start = process.cpuUsage();
@@ -193,14 +196,13 @@ async function benchScan(): Promise<void> {
     const text = Object.entries(QUERIES).find(([key]) => key === name)?.[1] ?? "{}";
     const ours: number[] = [];
     const theirs: number[] = [];
-    for (let round = 0; round < 9; round++) {
+    for (let round = 0; round < WARM_UP_ROUNDS + 15; round++) {
       // What is shown of the hits is not the scan: one of them is enough.
       const our = await cpu(() => run(deps, text, 1));
       const their = await cpu(() =>
         parquetRead({ file, metadata, columns: [...columns], compressors, onChunk: () => undefined }),
       );
-      // The first two rounds meet code that is not compiled yet.
-      if (round < 2) continue;
+      if (round < WARM_UP_ROUNDS) continue;
       ours.push(our);
       theirs.push(their);
     }

@@ -97,11 +97,16 @@ function ofTraces(scan: Scan, dictionary: Values, has?: Uint8Array): Column {
       const traces = scan.traceOfRow.subarray(firstRow, scan.pageStart(index + 1));
       if (has === undefined) return page(firstRow, traces.length, { kind: "codes", codes: traces });
       const present = new Uint8Array((traces.length + 7) >>> 3);
-      traces.forEach((trace, i) => {
-        if (has[trace] === 1) present[i >>> 3] = (present[i >>> 3] ?? 0) | (1 << (i & 7));
-      });
-      const codes = traces.filter((trace) => has[trace] === 1);
-      return page(firstRow, traces.length, { kind: "codes", codes }, present);
+      const codes = new Uint32Array(traces.length);
+      let count = 0;
+      for (let i = 0; i < traces.length; i++) {
+        const trace = traces[i] ?? 0;
+        if (has[trace] !== 1) continue;
+        present[i >>> 3] = (present[i >>> 3] ?? 0) | (1 << (i & 7));
+        codes[count++] = trace;
+      }
+      const content = { kind: "codes", codes: codes.subarray(0, count) } as const;
+      return page(firstRow, traces.length, content, present);
     },
   };
 }

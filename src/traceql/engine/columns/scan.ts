@@ -102,14 +102,16 @@ export class Scan {
     const parents = new Int32Array(this.rowCount);
     for (let index = 0; index < this.pageCount; index++) {
       const { firstRow, rowCount, content } = column.page(index);
-      const codes = content.kind === "codes" ? content.codes : undefined;
-      const words = content.kind === "values" ? wordsOf(content.values) : undefined;
-      for (let i = 0; i < rowCount; i++) {
-        const distance = codes ? (dictionary?.[codes[i] ?? 0] ?? 0) : (words?.[i] ?? 0);
-        const row = firstRow + i;
-        // What a damaged column says of rows that are not there is not believed.
-        parents[row] = distance === 0 || distance > row ? NONE : row - distance;
+      if (content.kind === "values") {
+        placeParents(wordsOf(content.values), firstRow, parents.subarray(firstRow, firstRow + rowCount));
+        continue;
       }
+      const { codes } = content;
+      const distances = new Uint32Array(rowCount);
+      if (dictionary !== undefined) {
+        for (let i = 0; i < rowCount; i++) distances[i] = dictionary[codes[i] ?? 0] ?? 0;
+      }
+      placeParents(distances, firstRow, parents.subarray(firstRow, firstRow + rowCount));
     }
     return parents;
   }
@@ -140,6 +142,17 @@ export class Scan {
     const end = this.traceStart(trace + 1);
     const row = this.isRoot.indexOf(1, this.traceStart(trace));
     return row >= 0 && row < end ? row : NONE;
+  }
+}
+
+/** Without branches: which spans have a parent is nothing that a processor foresees. */
+function placeParents(distances: Uint32Array, firstRow: number, parents: Int32Array): void {
+  for (let i = 0; i < parents.length; i++) {
+    const distance = (distances[i] ?? 0) | 0;
+    // -1, which is NONE, when the distance is 0 or beyond 2^31 ...
+    const parent = (firstRow + i - distance) | ((distance - 1) >> 31);
+    // ... or more than there are rows: what a damaged column says of them is not believed.
+    parents[i] = parent | (parent >> 31);
   }
 }
 

@@ -1,9 +1,11 @@
 // compare(): how often each value of each attribute occurs in selected spans and in the others.
 import type { ResultValue } from "../../results.ts";
+import type { ColumnPage } from "../../storage.ts";
+import { decoderOf } from "../columns/decode.ts";
 import { NONE, type Scan } from "../columns/scan.ts";
 import { type Mask, nextRow } from "../columns/mask.ts";
-import { compareText } from "../columns/value.ts";
-import { comparedFields, type ComparedRows } from "./compared-fields.ts";
+import { compareText, type Value } from "../columns/value.ts";
+import { type ComparedColumn, comparedFields } from "./compared-fields.ts";
 import { type Labels, textLabel } from "./labels.ts";
 import type { MetricSeries } from "./series.ts";
 
@@ -11,6 +13,8 @@ const SIDES = ["baseline", "selection"] as const;
 
 /** Values of one attribute at most: one with more, such as an id, tells nothing and is not compared. */
 const VALUES_MAX = 2_000;
+/** Values, or objects, without a code of which it is remembered what a row with them counts in. */
+const REMEMBERED_MAX = 4_000;
 /** Values of one attribute, times intervals. */
 const CELLS_MAX = 1 << 18;
 
@@ -50,24 +54,54 @@ export class Comparison {
       const interval = intervals[row] ?? NONE;
       if (interval !== NONE) slots[row] = (selected[row] ?? 0) * this.#intervalCount + interval;
     }
-    const isFull = (name: string): boolean => {
-      const known = this.#attributes.get(name);
-      return known !== undefined && known.values === undefined;
-    };
-    for (const rows of comparedFields(scan, mask, isFull)) this.#count(rows, slots);
+    const pages = pagesWithSlots(scan, slots);
+    for (const column of comparedFields(scan)) this.#count(pages, column);
   }
 
-  #count({ codes, values }: ComparedRows, slots: Int32Array): void {
-    const { starts, sorted } = sortByCode(codes, values, slots);
-    values.forEach((attributes, code) => {
-      const own = sorted.subarray(starts[code], starts[code + 1]);
-      if (own.length === 0) return;
-      for (const { name, value } of attributes) {
-        const attribute = this.#attribute(name);
-        countSlots(attribute.totals, own);
-        const counts = this.#countsOf(attribute, value);
-        if (counts !== undefined) countSlots(counts, own);
+  #count(pages: readonly SlotPage[], column: ComparedColumn): void {
+    const { codec, column: loaded } = column;
+    const decodeEntry = loaded.dictionary && decoderOf(codec, loaded.dictionary);
+    /** By code: what a row with it adds to; made when a row is counted. */
+    const ofEntries: (readonly Counts[] | undefined)[] = [];
+    const ofValues = new Map<Value, readonly Counts[]>();
+    for (const { index, slots } of pages) {
+      const page = loaded.page(index);
+      const { content } = page;
+      const totals = this.#totalsOfFull(column);
+      if (totals !== undefined) countRows(page, slots, () => totals);
+      else if (content.kind === "codes") {
+        countRows(page, slots, (position) => {
+          const code = content.codes[position] ?? 0;
+          return (ofEntries[code] ??= this.#targets(column, decodeEntry?.(code)));
+        });
+      } else {
+        const decode = decoderOf(codec, content.values);
+        countRows(page, slots, (position) => {
+          const value = decode(position);
+          let targets = ofValues.get(value);
+          if (targets === undefined) {
+            targets = this.#targets(column, value);
+            if (ofValues.size < REMEMBERED_MAX) ofValues.set(value, targets);
+          }
+          return targets;
+        });
       }
+      page.release?.();
+    }
+  }
+
+  /** What a row counts in of which only the presence is of interest: its attribute has too many values. */
+  #totalsOfFull({ name }: ComparedColumn): readonly Counts[] | undefined {
+    const known = name === undefined ? undefined : this.#attributes.get(name);
+    return known !== undefined && known.values === undefined ? [known.totals] : undefined;
+  }
+
+  /** What a row with the value counts in. */
+  #targets(column: ComparedColumn, value: Value): readonly Counts[] {
+    return column.attributesOf(value).flatMap((attribute) => {
+      const own = this.#attribute(attribute.name);
+      const counts = this.#countsOf(own, attribute.value);
+      return counts === undefined ? [own.totals] : [own.totals, counts];
     });
   }
 
@@ -149,38 +183,38 @@ export class Comparison {
   }
 }
 
-/** The slots of rows that count and have something to count, those of one code next to each other. */
-function sortByCode(
-  codes: Uint32Array,
-  values: ComparedRows["values"],
-  slots: Int32Array,
-): { starts: Uint32Array; sorted: Int32Array } {
-  const isCounted = Uint8Array.from(values, (attributes) => (attributes.length > 0 ? 1 : 0));
-  const own = slots.map((slot, row) => (isCounted[codes[row] ?? 0] === 1 ? slot : NONE));
-  const starts = new Uint32Array(values.length + 1);
-  for (let row = 0; row < own.length; row++) {
-    const code = codes[row] ?? 0;
-    if (own[row] !== NONE) starts[code + 1] = (starts[code + 1] ?? 0) + 1;
-  }
-  for (let code = 0; code < values.length; code++) {
-    starts[code + 1] = (starts[code + 1] ?? 0) + (starts[code] ?? 0);
-  }
-  const next = starts.slice();
-  const sorted = new Int32Array(starts[values.length] ?? 0);
-  own.forEach((slot, row) => {
-    if (slot === NONE) return;
-    const code = codes[row] ?? 0;
-    const at = next[code] ?? 0;
-    next[code] = at + 1;
-    sorted[at] = slot;
-  });
-  return { starts, sorted };
+/** A page with rows that count. */
+interface SlotPage {
+  readonly index: number;
+  /** By row of the page: where it counts; NONE: nowhere. */
+  readonly slots: Int32Array;
 }
 
-function countSlots(counts: Counts, slots: Int32Array): void {
-  for (let i = 0; i < slots.length; i++) {
-    const slot = slots[i] ?? 0;
-    counts[slot] = (counts[slot] ?? 0) + 1;
+function pagesWithSlots(scan: Scan, slots: Int32Array): SlotPage[] {
+  const pages: SlotPage[] = [];
+  for (let index = 0; index < scan.pageCount; index++) {
+    const own = slots.subarray(scan.pageStart(index), scan.pageStart(index + 1));
+    if (own.some((slot) => slot !== NONE)) pages.push({ index, slots: own });
+  }
+  return pages;
+}
+
+/** Adds the rows of a page that have a value and a slot. @param targets of the value at a position among the page's */
+function countRows(
+  { present, rowCount }: ColumnPage,
+  slots: Int32Array,
+  targets: (position: number) => readonly Counts[],
+): void {
+  let position = 0;
+  const groups = (rowCount + 7) >>> 3;
+  for (let group = 0; group < groups; group++) {
+    const all = 8 * group + 8 <= rowCount ? 0xff : (1 << (rowCount & 7)) - 1;
+    for (let bits = present === undefined ? all : (present[group] ?? 0); bits !== 0; bits &= bits - 1) {
+      const slot = slots[8 * group + 31 - Math.clz32(bits & -bits)] ?? NONE;
+      const at = position++;
+      if (slot === NONE) continue;
+      for (const counts of targets(at)) counts[slot] = (counts[slot] ?? 0) + 1;
+    }
   }
 }
 
@@ -193,7 +227,9 @@ function labelsOf(type: string, name: string, value: ResultValue): Labels {
 }
 
 function sum(samples: Float64Array): number {
-  return samples.reduce((total, sample) => total + sample, 0);
+  let total = 0;
+  for (const sample of samples) total += sample;
+  return total;
 }
 
 function valueText(value: ResultValue): string {

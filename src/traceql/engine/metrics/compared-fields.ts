@@ -3,14 +3,12 @@ import type { Attribute, IntrinsicName } from "../../ast.ts";
 import { printField } from "../../print.ts";
 import type { ResultValue } from "../../results.ts";
 import { attributeColumn, type ColumnName, type SpanSource } from "../../storage.ts";
-import { columnsOf, intrinsic } from "../columns/fields.ts";
+import { columnsOf, intrinsic, openField } from "../columns/fields.ts";
 import { membersOf, parseValue } from "../columns/json.ts";
-import type { Mask } from "../columns/mask.ts";
 import { toResult } from "../columns/result-value.ts";
-import { spread } from "../columns/pages.ts";
-import { fieldCodes, layerCodes } from "../columns/rows.ts";
+import type { Layer } from "../columns/row-decoder.ts";
 import type { Scan } from "../columns/scan.ts";
-import { isList, type Scalar } from "../columns/value.ts";
+import { groupValue, isList, type Value } from "../columns/value.ts";
 
 const INTRINSICS = [
   "name",
@@ -38,35 +36,40 @@ export interface ComparedValue {
   readonly value: ResultValue;
 }
 
-/** A code for each row of a mask, and the attributes that rows with a code have: none, one, or those of an object. */
-export interface ComparedRows {
-  readonly codes: Uint32Array;
-  readonly values: readonly (readonly ComparedValue[])[];
+/** A column whose values are compared. */
+export interface ComparedColumn extends Layer {
+  /** The attribute that its values are of; undefined: they are objects with any. */
+  readonly name: string | undefined;
+  /** The attributes that a row with this value has: none, one, or those of an object. */
+  attributesOf(value: Value): readonly ComparedValue[];
 }
 
 function nameOf(scope: Attribute["scope"], name: string): string {
   return printField({ kind: "attribute", scope, name, parent: false, at: 0 });
 }
 
-function ofValues(codes: Uint32Array, name: string, values: readonly (Scalar | undefined)[]): ComparedRows {
-  const compared = values.map((value) =>
-    value === undefined || (name === "statusMessage" && value === "")
-      ? []
-      : [{ name, value: toResult(value, false) }],
-  );
-  return { codes, values: compared };
+function ofValues(layer: Layer, name: string): ComparedColumn {
+  return {
+    ...layer,
+    name,
+    attributesOf: (value) => {
+      const scalar = groupValue(value);
+      const isCompared = scalar !== undefined && !(name === "statusMessage" && scalar === "");
+      return isCompared ? [{ name, value: toResult(scalar, false) }] : [];
+    },
+  };
 }
 
 /** The attributes of JSON objects. Lists are left out. */
-function ofObjects(scan: Scan, column: "resource" | "rest", mask: Mask): ComparedRows {
-  const layer = { column: scan.column(column), codec: { kind: "text" } } as const;
-  const { codes, values } = layerCodes(scan, layer, undefined, mask);
+function ofObjects(scan: Scan, column: "resource" | "rest"): ComparedColumn {
   const scope = column === "resource" ? "resource" : "span";
   const encoder = new TextEncoder();
-  const compared = values.map((text) =>
-    typeof text === "string" ? objectValues(encoder.encode(text), scope) : [],
-  );
-  return { codes, values: compared };
+  return {
+    column: scan.column(column),
+    codec: { kind: "text" },
+    name: undefined,
+    attributesOf: (text) => (typeof text === "string" ? objectValues(encoder.encode(text), scope) : []),
+  };
 }
 
 function objectValues(json: Uint8Array, scope: Attribute["scope"]): ComparedValue[] {
@@ -80,42 +83,15 @@ function objectValues(json: Uint8Array, scope: Attribute["scope"]): ComparedValu
   return [...members.values()].flat();
 }
 
-/** Whether rows have a value of a column at all: code 1. */
-function ofPresence(scan: Scan, column: ColumnName, name: string): ComparedRows {
-  const loaded = scan.column(column);
-  const codes = new Uint32Array(scan.rowCount);
-  for (let index = 0; index < scan.pageCount; index++) {
-    const page = loaded.page(index);
-    const count = page.content.kind === "values" ? page.content.values.count : loaded.dictionary?.count;
-    spread(page, new Uint32Array(count ?? 0).fill(1), codes);
-  }
-  return { codes, values: [[], [{ name, value: { type: "nil" } }]] };
-}
-
-/**
- * One set of attributes after the other, so that codes of one only are in memory.
- * @param isFull whether values of an attribute are no longer of interest, only that it is there
- */
-export function* comparedFields(
-  scan: Scan,
-  mask: Mask,
-  isFull: (name: string) => boolean,
-): Generator<ComparedRows> {
+/** One column after the other, so that what is derived for one only is in memory. */
+export function* comparedFields(scan: Scan): Generator<ComparedColumn> {
   for (const name of INTRINSICS) {
-    const { codes, values } = fieldCodes(scan, intrinsic(name), mask);
-    yield ofValues(codes, name, values);
+    for (const layer of openField(scan, intrinsic(name)).layers) yield ofValues(layer, name);
   }
   for (const { key, type } of scan.source.columns) {
-    const name = nameOf("span", key);
-    if (isFull(name)) {
-      yield ofPresence(scan, attributeColumn(key, type), name);
-      continue;
-    }
     const codec = { kind: type === "string" ? "text" : type } as const;
-    const layer = { column: scan.column(attributeColumn(key, type)), codec };
-    const { codes, values } = layerCodes(scan, layer, undefined, mask);
-    yield ofValues(codes, name, values);
+    yield ofValues({ column: scan.column(attributeColumn(key, type)), codec }, nameOf("span", key));
   }
-  yield ofObjects(scan, "resource", mask);
-  if (scan.source.rest.length > 0) yield ofObjects(scan, "rest", mask);
+  yield ofObjects(scan, "resource");
+  if (scan.source.rest.length > 0) yield ofObjects(scan, "rest");
 }
