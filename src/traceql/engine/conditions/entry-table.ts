@@ -98,9 +98,14 @@ function toBigInt(value: bigint | number): bigint {
   return value < -(2 ** 64) ? -(2n ** 64n) : BigInt(value);
 }
 
-/** A bound beyond 64 bits is none. */
-function clamp(value: bigint): bigint {
-  return value < INT64_MIN ? INT64_MIN : value > INT64_MAX ? INT64_MAX : value;
+/** A bound with which doubles compare as ints do: rounding moves an int beyond 2^53, but not across one below it. */
+function toDouble(bound: bigint): number | undefined {
+  const double = Number(bound);
+  return Number.isSafeInteger(double) ? double : undefined;
+}
+
+function wordsToInt(words: Uint32Array, index: number): bigint {
+  return BigInt.asIntN(64, (BigInt(words[2 * index + 1] ?? 0) << 32n) | BigInt(words[2 * index] ?? 0));
 }
 
 function intTable(
@@ -114,18 +119,29 @@ function intTable(
   const table = new Uint8Array(values.count);
   if (low > high || low > INT64_MAX || high < INT64_MIN) return table.fill(outside);
   const words = wordsOf(values);
-  const fromHigh = Number(clamp(low) >> 32n);
-  const fromLow = Number(clamp(low) & 0xffff_ffffn);
-  const toHigh = Number(clamp(high) >> 32n);
-  const toLow = Number(clamp(high) & 0xffff_ffffn);
-  for (let i = 0; i < table.length; i++) {
-    const valueHigh = (words[2 * i + 1] ?? 0) | 0;
-    const valueLow = words[2 * i] ?? 0;
-    const isAbove = valueHigh > fromHigh || (valueHigh === fromHigh && valueLow >= fromLow);
-    const isBelow = valueHigh < toHigh || (valueHigh === toHigh && valueLow <= toLow);
-    table[i] = isAbove && isBelow ? inside : outside;
-  }
+  const from = low <= INT64_MIN ? -Infinity : toDouble(low);
+  const to = high >= INT64_MAX ? Infinity : toDouble(high);
+  if (from === undefined || to === undefined) {
+    for (let i = 0; i < table.length; i++) {
+      const value = wordsToInt(words, i);
+      table[i] = value >= low && value <= high ? inside : outside;
+    }
+  } else fillBetween(words, { from, to, inside, outside }, table);
   return table;
+}
+
+interface Between {
+  readonly from: number;
+  readonly to: number;
+  readonly inside: number;
+  readonly outside: number;
+}
+
+function fillBetween(words: Uint32Array, { from, to, inside, outside }: Between, table: Uint8Array): void {
+  for (let i = 0; i < table.length; i++) {
+    const value = ((words[2 * i + 1] ?? 0) | 0) * 0x1_0000_0000 + (words[2 * i] ?? 0);
+    table[i] = value >= from && value <= to ? inside : outside;
+  }
 }
 
 function doubleTable(

@@ -124,8 +124,8 @@ function startsInside(scan: Scan, matches: Uint8Array, { startNs, endNs }: Windo
   return starts;
 }
 
-/** Traces collected between two sorts, at least. */
-const SORT_MIN = 1024;
+/** Traces collected between two sorts, at least: after the first one, few of those that follow are new enough. */
+const SORT_MIN = 128;
 
 /** The first `limit` traces behind the cursor in the order of results. Ids ascend with the traces' numbers. */
 function newestTraces(
