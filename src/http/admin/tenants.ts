@@ -211,7 +211,7 @@ async function statsOf(
 /** Begins at every shard; the progress is in the tenant's stats. @returns how many there are */
 async function rebuild(tenant: string, view: TenantView, admin: AdminPorts): Promise<number> {
   const begun = await eachShard(view.shardCount, async (shard) => {
-    // A shard that lost its rows does not know the tenant's retention either, which decides what comes back.
+    // A shard that lost its rows does not know the tenant's settings either: the retention decides what comes back.
     await admin.shardOf(tenant, shard).configure({ retentionMs: view.retentionMs, limits: view.limits });
     await admin.compactorOf(tenant, shard).rebuild();
   });
