@@ -92,10 +92,6 @@ function depsOf(blocks: readonly CatalogueBlock[], store: FileStore, columnCache
     readSegments: async () => ({ kind: "gone" }) as const,
     findTrace: async () => ({ live: new Uint8Array(), blocks: [] }),
     findBeyond: async () => [],
-    findBeyond: async () => [],
-    findTrace: async () => {
-      throw new Error("no trace lies beyond");
-    },
     noteFailedReads: async () => undefined,
   };
   return {

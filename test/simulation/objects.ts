@@ -372,10 +372,7 @@ export class TenantObject extends SimObject<Tenant> {
 
   client(
     caller?: Owner,
-  ): Pick<
-    TenantRpc,
-    "view" | "setShardCount" | "requestGrowth" | "setRetention" | "setLimits" | "startDeletion"
-  > {
+  ): Pick<TenantRpc, "view" | "setShardCount" | "requestGrowth" | "setRetention" | "startDeletion"> {
     const call = <R extends TenantReply | TenantView>(name: string, run: (tenant: Tenant) => R): Promise<R> =>
       this.call(
         name,
