@@ -6,45 +6,57 @@ import type { Bindings } from "../src/store/bindings.ts";
 import { shardName } from "../src/store/keys.ts";
 import { DIRECTORY_NAME } from "../src/store/directory-rpc.ts";
 import { objectStoreFor } from "../src/store/object-store-for.ts";
+import type { SpendCap } from "../src/model/spend.ts";
 import type { TokenRecord } from "../src/model/token.ts";
 import type {
   AuditEntry,
   Change,
   OverridesReply,
   ShardLoad,
+  SpendReport,
   StoredOverrides,
   TenantReply,
   TenantRpc,
   TenantView,
 } from "../src/store/tenant-rpc.ts";
 import { Tenant as TenantState, type TenantPorts } from "../src/tenant/tenant.ts";
+import { countedStore } from "../src/usage/counted-store.ts";
+import { encodeUsage } from "../src/usage/usage-days.ts";
 import { must } from "../src/util/assert.ts";
 import { systemClock } from "../src/util/clock.ts";
+import { CountedSql } from "./counted-sql.ts";
+import { ObjectMeter } from "./object-meter.ts";
 import { TenantSql } from "./tenant-sql.ts";
 
 export class Tenant extends DurableObject<Bindings> implements TenantRpc {
   readonly #tenant: TenantState;
+  readonly #sql: CountedSql;
+  readonly #meter = new ObjectMeter();
 
   constructor(state: DurableObjectState, env: Bindings) {
     super(state, env);
+    this.#sql = new CountedSql(state.storage);
     const name = must(state.id.name, "a tenant is reached by its name");
     this.#tenant = new TenantState(name, readConfig(env).limits, this.ports(name, state, env));
   }
 
-  async view(): Promise<TenantView> {
-    return this.#tenant.view();
+  async view(takesUsage = false): Promise<TenantView> {
+    return this.#meter.run(() => {
+      const view = this.#tenant.view();
+      return takesUsage ? { ...view, usage: encodeUsage(this.#meter.take(this.#sql.counts)) } : view;
+    });
   }
 
   async setShardCount(count: number, change?: Change): Promise<TenantReply> {
-    return this.#tenant.setShardCount(count, change);
+    return this.#meter.run(() => this.#tenant.setShardCount(count, change));
   }
 
   async requestGrowth(shard: number, load: ShardLoad): Promise<TenantReply> {
-    return this.#tenant.requestGrowth(shard, load);
+    return this.#meter.run(() => this.#tenant.requestGrowth(shard, load));
   }
 
   async setRetention(ms: number | undefined, change?: Change): Promise<TenantReply> {
-    return this.#tenant.setRetention(ms, change);
+    return this.#meter.run(() => this.#tenant.setRetention(ms, change));
   }
 
   async setLimits(limits: TenantLimitOverrides, change?: Change): Promise<TenantReply> {
@@ -52,15 +64,23 @@ export class Tenant extends DurableObject<Bindings> implements TenantRpc {
   }
 
   async startDeletion(change?: Change): Promise<TenantReply> {
-    return this.#tenant.startDeletion(change);
+    return this.#meter.run(() => this.#tenant.startDeletion(change));
+  }
+
+  async setSpendCap(cap: SpendCap | undefined, change?: Change): Promise<TenantReply> {
+    return this.#meter.run(() => this.#tenant.setSpendCap(cap, change));
+  }
+
+  async reportSpend(shard: number, report: SpendReport): Promise<TenantReply> {
+    return this.#meter.run(() => this.#tenant.reportSpend(shard, report));
   }
 
   async addToken(token: TokenRecord, change: Change): Promise<TenantReply> {
-    return this.#tenant.addToken(token, change);
+    return this.#meter.run(() => this.#tenant.addToken(token, change));
   }
 
   async revokeToken(id: string, change: Change): Promise<TenantReply> {
-    return this.#tenant.revokeToken(id, change);
+    return this.#meter.run(() => this.#tenant.revokeToken(id, change));
   }
 
   async create(change: Change): Promise<TenantReply> {
@@ -80,11 +100,11 @@ export class Tenant extends DurableObject<Bindings> implements TenantRpc {
   }
 
   async audit(limit: number, before?: number): Promise<readonly AuditEntry[]> {
-    return this.#tenant.audit(limit, before);
+    return this.#meter.run(() => this.#tenant.audit(limit, before));
   }
 
   tick(now: number): Promise<void> {
-    return this.#tenant.tick(now);
+    return this.#meter.run(() => this.#tenant.tick(now));
   }
 
   override alarm(): Promise<void> {
@@ -94,8 +114,8 @@ export class Tenant extends DurableObject<Bindings> implements TenantRpc {
   /** The outside world; tests put faults in by overriding it. */
   protected ports(name: string, state: DurableObjectState, env: Bindings): TenantPorts {
     return {
-      storage: new TenantSql(state.storage),
-      objects: objectStoreFor(env),
+      storage: new TenantSql(state.storage, this.#sql),
+      objects: countedStore(objectStoreFor(env), (operation) => this.#meter.count(operation, 1)),
       clock: systemClock,
       shardOf: (index) => env.TRACE_SHARD.getByName(shardName(name, index)),
       removeName: () => env.DIRECTORY.getByName(DIRECTORY_NAME).remove(name),

@@ -4,6 +4,7 @@ import { TRACE_SHARD_MIGRATIONS } from "../migrations/index.ts";
 import { readConfig } from "../src/model/config.ts";
 import type { ShardPorts } from "../src/shard/shard.ts";
 import { Shard } from "../src/shard/shard.ts";
+import type { RowCounts } from "../src/shard/storage.ts";
 import type { Bindings } from "../src/store/bindings.ts";
 import type { BlockTail, CatalogueBlock, TimeRange } from "../src/store/catalogue.ts";
 import { parseShardName } from "../src/store/keys.ts";
@@ -20,6 +21,7 @@ import type {
   ShardStats,
   TickReport,
   TraceShardRpc,
+  UsageDelta,
 } from "../src/store/rpc.ts";
 import { must } from "../src/util/assert.ts";
 import { systemClock } from "../src/util/clock.ts";
@@ -29,6 +31,8 @@ import { ShardSql } from "./shard-sql.ts";
 
 export class TraceShard extends DurableObject<Bindings> implements TraceShardRpc {
   #shard: Shard | undefined;
+  /** Rows that the start read and wrote before there was a shard to count them. */
+  #opening: RowCounts | undefined;
 
   constructor(state: DurableObjectState, env: Bindings) {
     super(state, env);
@@ -36,121 +40,131 @@ export class TraceShard extends DurableObject<Bindings> implements TraceShardRpc
   }
 
   async append(batch: AppendBatch): Promise<AppendResult> {
-    return (await this.#open()).append(batch);
+    return this.#run((shard) => shard.append(batch));
   }
 
-  async findTrace(traceId: Uint8Array, range?: TimeRange): Promise<FindTraceReply> {
-    return (await this.#open()).findTrace(traceId, range);
+  async findTrace(
+    traceId: Uint8Array,
+    range?: TimeRange,
+    usage?: readonly UsageDelta[],
+  ): Promise<FindTraceReply> {
+    return this.#run((shard) => shard.findTrace(traceId, range, usage));
   }
 
   async findBeyond(traceIds: Uint8Array, range: TimeRange): Promise<number[]> {
-    return (await this.#open()).findBeyond(traceIds, range);
+    return this.#run((shard) => shard.findBeyond(traceIds, range));
   }
 
   async blocksBetween(range: TimeRange): Promise<CatalogueBlock[]> {
-    return (await this.#open()).blocksBetween(range);
+    return this.#run((shard) => shard.blocksBetween(range));
   }
 
-  async snapshot(range: TimeRange): Promise<ShardSnapshot> {
-    return (await this.#open()).snapshot(range);
+  async snapshot(range: TimeRange, usage?: readonly UsageDelta[]): Promise<ShardSnapshot> {
+    return this.#run((shard) => shard.snapshot(range, usage));
   }
 
   async readSegments(epoch: number, fromRow: number): Promise<SegmentsReply> {
-    return (await this.#open()).readSegments(epoch, fromRow);
+    return this.#run((shard) => shard.readSegments(epoch, fromRow));
   }
 
   async tick(now: number): Promise<TickReport> {
-    return (await this.#open()).tick(now);
+    return this.#run((shard) => shard.tick(now));
   }
 
   async stats(): Promise<ShardStats> {
-    return (await this.#open()).stats();
+    return this.#run((shard) => shard.stats());
+  }
+
+  async usage(from: number, to: number, usage?: readonly UsageDelta[]): Promise<Uint8Array> {
+    return this.#run((shard) => shard.usage(from, to, usage));
   }
 
   async noteFailedReads(count: number): Promise<void> {
-    (await this.#open()).noteFailedReads(count);
+    return this.#run((shard) => shard.noteFailedReads(count));
   }
 
   async configure(settings: ShardSettings): Promise<void> {
-    return (await this.#open()).configure(settings);
+    return this.#run((shard) => shard.configure(settings));
   }
 
-  async nextJob(now: number): Promise<ShardJob | undefined> {
-    return (await this.#open()).nextJob(now);
+  async nextJob(now: number, usage?: readonly UsageDelta[]): Promise<ShardJob | undefined> {
+    return this.#run((shard) => shard.nextJob(now, usage));
   }
 
   async commitMerge(id: number, output: CatalogueBlock, tail: BlockTail): Promise<JobReply> {
-    return (await this.#open()).commitMerge(id, output, tail);
+    return this.#run((shard) => shard.commitMerge(id, output, tail));
   }
 
   async commitIndex(id: number, rows: readonly Uint8Array[]): Promise<JobReply> {
-    return (await this.#open()).commitIndex(id, rows);
+    return this.#run((shard) => shard.commitIndex(id, rows));
   }
 
   async commitSweep(id: number): Promise<JobReply> {
-    return (await this.#open()).commitSweep(id);
+    return this.#run((shard) => shard.commitSweep(id));
   }
 
   async giveUp(id: number, message: string, culprits?: readonly number[]): Promise<void> {
-    return (await this.#open()).giveUp(id, message, culprits);
+    return this.#run((shard) => shard.giveUp(id, message, culprits));
   }
 
   async isKnown(keys: readonly string[]): Promise<boolean[]> {
-    return (await this.#open()).isKnown(keys);
+    return this.#run((shard) => shard.isKnown(keys));
   }
 
   async adopt(block: CatalogueBlock, tail: BlockTail): Promise<boolean> {
-    return (await this.#open()).adopt(block, tail);
+    return this.#run((shard) => shard.adopt(block, tail));
   }
 
   async discard(
     object: { readonly id: number; readonly key: string },
     by: readonly number[],
   ): Promise<boolean> {
-    return (await this.#open()).discard(object, by);
+    return this.#run((shard) => shard.discard(object, by));
   }
 
   async beginRebuild(now: number): Promise<number> {
-    return (await this.#open()).beginRebuild(now);
+    return this.#run((shard) => shard.beginRebuild(now));
   }
 
   async endRebuild(): Promise<void> {
-    return (await this.#open()).endRebuild();
+    return this.#run((shard) => shard.endRebuild());
   }
 
   async destroy(now: number): Promise<{ readonly done: boolean }> {
-    const shard = await this.#open();
-    const reply = await shard.destroy(now);
-    if (reply.done) this.#close(shard);
-    return reply;
+    return this.#run(async (shard) => {
+      const reply = await shard.destroy(now);
+      if (reply.done) this.#close(shard);
+      return reply;
+    });
   }
 
   override async alarm(): Promise<void> {
-    const shard = await this.#open();
-    const report = await shard.tick(systemClock.now());
-    if (report.error !== undefined) logError("alarm failed, will be repeated", { error: report.error });
-    if (shard.isGone) this.#close(shard);
+    await this.#run(async (shard) => {
+      const report = await shard.tick(systemClock.now());
+      if (report.error !== undefined) logError("alarm failed, will be repeated", { error: report.error });
+      if (shard.isGone) this.#close(shard);
+    });
   }
 
   /** The outside world; tests put faults in by overriding it. */
   protected ports(state: DurableObjectState, env: Bindings): ShardPorts {
     const name = must(state.id.name, "a shard is reached by its name");
+    const { tenant, shard } = parseShardName(name);
     return {
       storage: new ShardSql(state.storage, readConfig(env).limits.maxRowBytes),
+      openingRows: this.#opening,
       objects: objectStoreFor(env),
       clock: systemClock,
       pause: () => scheduler.wait(0),
       sleep: (ms) => scheduler.wait(ms),
       wakeCompactor: () => env.COMPACTOR.getByName(name).wake(),
-      requestGrowth: async (load) => {
-        const { tenant, shard } = parseShardName(name);
-        await env.TENANT.getByName(tenant).requestGrowth(shard, load);
-      },
+      requestGrowth: async (load) => void (await env.TENANT.getByName(tenant).requestGrowth(shard, load)),
+      reportSpend: async (report) => void (await env.TENANT.getByName(tenant).reportSpend(shard, report)),
     };
   }
 
   async #start(): Promise<Shard> {
-    migrate(this.ctx.storage, TRACE_SHARD_MIGRATIONS);
+    this.#opening = migrate(this.ctx.storage, TRACE_SHARD_MIGRATIONS);
     const { limits } = readConfig(this.env);
     const identity = parseShardName(must(this.ctx.id.name, "a shard is reached by its name"));
     const ports = this.ports(this.ctx, this.env);
@@ -162,6 +176,10 @@ export class TraceShard extends DurableObject<Bindings> implements TraceShardRpc
   /** The next call finds a shard that is new: nothing of the old one is left, not even its tables. */
   #close(shard: Shard): void {
     if (this.#shard === shard) this.#shard = undefined;
+  }
+
+  async #run<T>(work: (shard: Shard) => T | Promise<T>): Promise<T> {
+    return (await this.#open()).run(work);
   }
 
   #open(): Shard | Promise<Shard> {

@@ -7,14 +7,18 @@ import { createApp } from "./http/app.ts";
 import { errorResponse } from "./http/errors.ts";
 import { secured } from "./http/security-headers.ts";
 import { readConfig } from "./model/config.ts";
+import { SINGLE_TENANT } from "./model/ids.ts";
 import type { Bindings } from "./store/bindings.ts";
 import { DIRECTORY_NAME } from "./store/directory-rpc.ts";
-import { shardName } from "./store/keys.ts";
+import { shardName, tenantOfKey } from "./store/keys.ts";
 import { objectStoreFor } from "./store/object-store-for.ts";
 import type { TraceShardRpc } from "./store/rpc.ts";
 import { ShardMapCache } from "./tenant/shard-map-cache.ts";
 import { TenantNames } from "./tenant/tenant-names.ts";
 import { TenantShards } from "./tenant/tenant-shards.ts";
+import { countedStore } from "./usage/counted-store.ts";
+import { UsageLedger } from "./usage/ledger.ts";
+import { decodeUsage } from "./usage/usage-days.ts";
 import { systemClock } from "./util/clock.ts";
 
 export { Compactor, Directory, Tenant, TraceShard } from "../durable-objects/index.ts";
@@ -26,8 +30,17 @@ function appFor(bindings: Bindings): Hono<AppEnv> {
   const { limits, corsAllowedOrigins, access } = readConfig(bindings);
   const shardOf = (tenant: string, index: number): TraceShardRpc =>
     bindings.TRACE_SHARD.getByName(shardName(tenant, index));
+  const ledger = new UsageLedger(systemClock, crypto.randomUUID().slice(0, 13));
+  const objects = countedStore(objectStoreFor(bindings), (operation, key) => {
+    const tenant = tenantOfKey(key);
+    if (tenant !== undefined) ledger.meter(tenant).add(operation, 1);
+  });
   const maps = new ShardMapCache(limits, {
-    fetch: (tenant) => bindings.TENANT.getByName(tenant).view(),
+    fetch: async (tenant) => {
+      const { usage, ...view } = await bindings.TENANT.getByName(tenant).view(true);
+      if (usage !== undefined) ledger.add(tenant, decodeUsage(usage));
+      return view;
+    },
     clock: systemClock,
     keepAlive: waitUntil,
   });
@@ -40,12 +53,22 @@ function appFor(bindings: Bindings): Hono<AppEnv> {
     limits,
     corsAllowedOrigins,
     clock: systemClock,
-    objects: objectStoreFor(bindings),
+    objects,
+    ledger,
     shards: new TenantShards(limits, {
       maps,
       clock: systemClock,
       shardOf,
+      ledger,
     }),
+    usage: {
+      viewOf: (tenant) => maps.forReading(tenant),
+      shardOf,
+      tenantNames: async () => [
+        SINGLE_TENANT,
+        ...(await bindings.DIRECTORY.getByName(DIRECTORY_NAME).list()),
+      ],
+    },
     authenticator: new Authenticator(access, { views: maps, names, clock: systemClock }),
     admin: {
       access,

@@ -5,6 +5,7 @@ import { access, type Area } from "./access.ts";
 import type { AppDeps, AppEnv } from "./deps.ts";
 import { errorResponse, jsonErrorResponse } from "./errors.ts";
 import { ADMIN_PATHS, OPENAPI_PATH, OVERRIDES_PATH } from "./admin/paths.ts";
+import { meterRequests } from "./meter-requests.ts";
 import { adminRoutes } from "./routes/admin.ts";
 import { GRPC_EXPORT_PATH, grpcRefusal, grpcWebRoutes } from "./routes/grpc-web.ts";
 import { JAEGER_PATH, jaegerRoutes } from "./routes/jaeger.ts";
@@ -15,6 +16,7 @@ import { statusRoutes } from "./routes/status.ts";
 import { tagRoutes } from "./routes/tags.ts";
 import { traceDiffRoutes } from "./routes/trace-diff.ts";
 import { traceRoutes } from "./routes/traces.ts";
+import { USAGE_PATH, usageRoutes } from "./routes/usage.ts";
 import { ZIPKIN_V1_PATH, ZIPKIN_V2_PATH, zipkinRoutes } from "./routes/zipkin.ts";
 import { ingestEntry } from "./ingest-entry.ts";
 import { QUERY_PATHS, queryLimits } from "./query-limits.ts";
@@ -35,6 +37,7 @@ const INGEST: readonly Area[] = [
 const AREAS: readonly Area[] = [
   ...INGEST,
   { path: "/ready", scope: "public", refuse: plainRefusal },
+  { path: USAGE_PATH, scope: "read", refuse: jsonRefusal },
   { path: ADMIN_PATHS, scope: "admin", refuse: jsonRefusal },
   { path: OPENAPI_PATH, scope: "any", refuse: jsonRefusal },
   { path: OVERRIDES_PATH, methods: ["GET", "HEAD"], scope: "read", refuse: plainRefusal },
@@ -57,6 +60,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   const cors = ingestCors(deps.corsAllowedOrigins);
   for (const { path } of INGEST) app.use(path, cors);
   app.use("*", access(deps.authenticator, AREAS, { scope: "read", refuse: plainRefusal }));
+  if (deps.ledger !== undefined) app.use("*", meterRequests(deps.ledger, deps.clock));
   const findEntry = ingestEntry(deps);
   app.route("/", otlpRoutes(deps, findEntry));
   app.route("/", zipkinRoutes(deps, findEntry));
@@ -72,6 +76,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   app.route("/", tagRoutes(deps, scan));
   app.route("/", metricsRoutes(deps, scan));
   app.route("/", statusRoutes());
+  if (deps.usage !== undefined) app.route("/", usageRoutes(deps, deps.usage));
   if (deps.admin !== undefined) app.route("/", adminRoutes(deps, deps.admin));
   app.notFound((c) => c.text("404 page not found\n", 404));
   app.onError((error) => errorResponse(error));

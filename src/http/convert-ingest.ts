@@ -37,14 +37,18 @@ export async function convertAndIngest(
     const { target, limits, rates } = await findEntry(c);
     rates.check(SOMETHING);
     const body = decompress(codec, sent, limits.maxBodyBytes);
+    target.meter?.body({ sentBytes: sent.length, inflatedBytes: body.length, isConverted: true });
     const { traces, refusedSpans, firstRefusal } = convert(body, limits);
-    const { acceptedSpans, rejected, message } = await ingestConverted(target, traces, limits);
+    if (refusedSpans > 0) target.meter?.refused(refusedSpans, "format");
+    const { acceptedSpans, rejected, leftOut, message } = await ingestConverted(target, traces, limits);
     const refused = refusedSpans + rejectedCount(rejected);
     const reason = firstRefusal ?? message;
     if (refused > 0) {
       logWarning("spans refused", { format, refusedSpans: refused, acceptedSpans, reason });
-      if (acceptedSpans === 0) throw new AppError("invalid_argument", reason);
-    } else if (message !== "") logWarning("attributes cut", { format, acceptedSpans, reason });
+      if (acceptedSpans === 0 && leftOut === undefined) throw new AppError("invalid_argument", reason);
+    } else if (leftOut !== undefined)
+      logWarning("spans left out", { format, leftOut, acceptedSpans, reason });
+    else if (message !== "") logWarning("attributes cut", { format, acceptedSpans, reason });
     return new Response(null, { status: 202 });
   } catch (error) {
     return errorResponse(error);

@@ -7,8 +7,9 @@ import type { CompactorRpc } from "../store/compactor-rpc.ts";
 import type { DirectoryRpc } from "../store/directory-rpc.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { TraceShardRpc } from "../store/rpc.ts";
-import type { TenantRpc } from "../store/tenant-rpc.ts";
+import type { TenantRpc, TenantView } from "../store/tenant-rpc.ts";
 import type { ShardDirectory } from "../tenant/tenant-shards.ts";
+import type { UsageLedger } from "../usage/ledger.ts";
 import type { Clock } from "../util/clock.ts";
 
 /** What the admin API reaches. */
@@ -22,6 +23,15 @@ export interface AdminPorts {
   readonly forget: (tenant: string) => void;
 }
 
+/** Where what tenants have used is found. */
+export interface UsagePorts {
+  /** @throws AppError `unavailable` */
+  readonly viewOf: (tenant: string) => Promise<TenantView>;
+  readonly shardOf: (tenant: string, index: number) => Pick<TraceShardRpc, "usage">;
+  /** Of all tenants. */
+  readonly tenantNames: () => Promise<readonly string[]>;
+}
+
 export interface AppDeps {
   readonly limits: Limits;
   readonly clock: Clock;
@@ -32,6 +42,10 @@ export interface AppDeps {
   readonly shards: ShardDirectory;
   /** Who a request is from; absent: anybody, for the one tenant. */
   readonly authenticator?: Pick<Authenticator, "caller">;
+  /** What is counted of tenants in this isolate; absent: nothing is. */
+  readonly ledger?: UsageLedger;
+  /** Absent: nobody is told what was used. */
+  readonly usage?: UsagePorts;
   /** Absent: there is no admin API. */
   readonly admin?: AdminPorts;
 }

@@ -1,5 +1,6 @@
 // Looking a trace up for a request.
 import { findTrace, type FoundTrace, type TraceQuery } from "../query/find-trace.ts";
+import { scanCpuUs } from "../usage/cpu-model.ts";
 import { traceHash } from "../util/hash.ts";
 import { logError } from "../util/log.ts";
 import type { AppDeps } from "./deps.ts";
@@ -9,7 +10,7 @@ import type { AppDeps } from "./deps.ts";
  * @throws as `findTrace` and `ShardDirectory`
  */
 export async function lookUpTrace(
-  { limits, objects, shards: directory }: AppDeps,
+  { ledger, limits, objects, shards: directory }: AppDeps,
   query: TraceQuery & { readonly tenants: readonly string[] },
   { signal, maxBytes }: { readonly signal: AbortSignal; readonly maxBytes: number },
 ): Promise<FoundTrace> {
@@ -19,6 +20,7 @@ export async function lookUpTrace(
   ).flat();
   const maxTraceBytes = Math.min(limits.maxTraceBytes, maxBytes);
   const found = await findTrace({ limits: { ...limits, maxTraceBytes }, objects, shards }, query, signal);
+  ledger?.meter(query.tenants[0] ?? "").add("workerCpuUs", scanCpuUs(found.inspectedBytes));
   for (const failure of found.failures) logError("part of a trace could not be read", { ...failure });
   return found;
 }

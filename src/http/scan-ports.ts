@@ -1,6 +1,7 @@
 // What the routes for search, tags and metrics share.
 import type { ScanDeps } from "../query/query-scan.ts";
 import { ScanCache } from "../scan/scan-cache.ts";
+import { scanCpuUs } from "../usage/cpu-model.ts";
 import type { AppDeps } from "./deps.ts";
 
 /**
@@ -10,12 +11,14 @@ import type { AppDeps } from "./deps.ts";
 export type ScanPorts = (tenants: readonly string[]) => Promise<ScanDeps>;
 
 /** With a cache that lives as long as the app does. */
-export function scanPorts({ limits, objects, shards }: AppDeps): ScanPorts {
+export function scanPorts({ ledger, limits, objects, shards }: AppDeps): ScanPorts {
   const cache = new ScanCache(limits.scan);
   return async (tenants) => ({
     limits,
     objects,
     shards: (await Promise.all(tenants.map((tenant) => shards.forScanning(tenant)))).flat(),
     cache,
+    // As its request, a query over several tenants is the first one's.
+    noteInspected: (bytes) => ledger?.meter(tenants[0] ?? "").add("workerCpuUs", scanCpuUs(bytes)),
   });
 }

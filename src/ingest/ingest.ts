@@ -5,13 +5,16 @@ import { cutAttributes } from "../otlp/attribute-limits.ts";
 import { jsonToProtobuf } from "../otlp/json.ts";
 import { type CutCounts, describeOutcome, type RefusedSpans } from "../otlp/response.ts";
 import { dropRejectedSpans } from "../otlp/rewrite.ts";
+import { sampleTraces } from "../otlp/sample.ts";
+import { servicesOf } from "../otlp/services.ts";
 import { splitByShard } from "../otlp/split.ts";
 import { type BatchSummary, walkBatch } from "../otlp/walk.ts";
 import type { AppendCaller } from "../store/rpc.ts";
+import type { BatchMeter } from "../usage/batch-meter.ts";
 import { freeBytes } from "../util/bytes.ts";
 import type { Codec } from "../util/codec.ts";
 import { decompress } from "../util/codec.ts";
-import { AppError } from "../util/errors.ts";
+import { AppError, isAppError } from "../util/errors.ts";
 import { shardOfHash } from "../util/hash.ts";
 import type { SenderRates } from "./sender-rates.ts";
 import { type BatchShards, type Payload, rewritten, storeFrame, storeParts } from "./store-batch.ts";
@@ -32,6 +35,8 @@ export interface IngestResult {
   /** Spans refused one by one, by reason. */
   readonly rejected: RefusedSpans;
   readonly counts: IngestCounts;
+  /** Good spans that are not wanted, by the spend cap; absent: all are. */
+  readonly leftOut?: number;
   /** For the sender: what was refused or cut, and which limit it was; empty when nothing was. */
   readonly message: string;
 }
@@ -47,6 +52,15 @@ export interface Sender {
 /** The shards that a batch is spread over, and from whom it is. */
 export interface IngestTarget extends BatchShards {
   readonly sender?: Sender;
+  /** Absent: nobody counts. */
+  readonly meter?: BatchMeter;
+  /** What is kept when not all is wanted, and why. */
+  readonly sample?: SampleRule;
+}
+
+export interface SampleRule {
+  readonly keepShare: number;
+  readonly reason: string;
 }
 
 /**
@@ -67,7 +81,9 @@ export async function ingestOtlp(
   const isRaw = format === "protobuf" && sent.codec === "raw";
   shards.sender?.rates?.check(isRaw ? { bytes: sent.bytes.length, spans: 1 } : SOMETHING);
   const inflated = decompress(sent.codec, sent.bytes, limits.maxBodyBytes);
-  if (format === "json") return ingestConverted(shards, jsonToProtobuf(inflated, limits), limits);
+  const isConverted = format === "json";
+  shards.meter?.body({ sentBytes: sent.bytes.length, inflatedBytes: inflated.length, isConverted });
+  if (isConverted) return ingestConverted(shards, jsonToProtobuf(inflated, limits), limits);
   // The body goes on as it was received: compressing again would cost more than all the rest.
   const asSent = { codec: sent.codec, body: sent.bytes, rawLength: inflated.length };
   return ingestRaw(shards, inflated, asSent, limits);
@@ -104,13 +120,15 @@ async function ingestRaw(
 ): Promise<IngestResult> {
   const sender = shards.sender ?? {};
   sender.rates?.check({ bytes: received.length, spans: 1 });
-  const { raw, summary, counts } = check(received, limits, sender.nowMs);
+  const checked = check(received, limits, sender.nowMs);
+  const { raw, summary, counts, leftOut = 0 } = sampled(checked, shards.sample, limits);
   const { spanCount, rejected } = summary;
   const load = { bytes: raw.length, spans: spanCount };
   sender.rates?.take(load);
   let traceTooLarge = 0;
   try {
-    const context = { shards, limits, caller: sender.caller };
+    const origin = shards.meter && { services: servicesOf(raw) };
+    const context = { shards, limits, caller: sender.caller, origin };
     const only = onlyShard(summary, shards.count);
     if (only === undefined)
       traceTooLarge = await storeParts(context, splitByShard(raw, shards.count, limits));
@@ -122,16 +140,35 @@ async function ingestRaw(
     }
   } catch (error) {
     sender.rates?.giveBack(load);
+    shards.meter?.refused(spanCount, isAppError(error) ? error.kind : "internal");
     throw error;
   }
   const refused = { ...rejected, traceTooLarge };
+  for (const [reason, spans] of Object.entries<number>({ ...refused, spendCap: leftOut })) {
+    if (spans > 0) shards.meter?.refused(spans, reason);
+  }
+  const message = describeOutcome(refused, counts, limits);
+  const unwanted = leftOut === 0 ? "" : `${leftOut} spans ${shards.sample?.reason}`;
   return {
     acceptedSpans: spanCount - traceTooLarge,
     rawBytes: raw.length,
     rejected: refused,
     counts,
-    message: describeOutcome(refused, counts, limits),
+    ...(leftOut > 0 && { leftOut }),
+    message: [message, unwanted].filter((text) => text !== "").join("; "),
   };
+}
+
+/** Without the traces that are not wanted. */
+function sampled(
+  checked: Checked,
+  rule: SampleRule | undefined,
+  limits: Limits,
+): Checked & { readonly leftOut?: number } {
+  if (rule === undefined) return checked;
+  const { bytes, leftOut } = sampleTraces(checked.raw, rule.keepShare);
+  if (leftOut === 0) return checked;
+  return { ...checked, raw: bytes, summary: walkBatch(bytes, limits), leftOut };
 }
 
 function check(received: Uint8Array, limits: Limits, nowMs: number | undefined): Checked {
@@ -161,6 +198,16 @@ function check(received: Uint8Array, limits: Limits, nowMs: number | undefined):
 function onlyShard({ traceHashes }: BatchSummary, count: number): number | undefined {
   const first = shardOfHash(traceHashes[0] ?? 0, count);
   return traceHashes.every((hash) => shardOfHash(hash, count) === first) ? first : undefined;
+}
+
+/** Whether the batch is refused for what it is: no span of it is good. What is left out on purpose must not come again. */
+export function isRefused({ acceptedSpans, rejected, leftOut }: IngestResult): boolean {
+  return acceptedSpans === 0 && leftOut === undefined && rejectedCount(rejected) > 0;
+}
+
+/** Spans that were not stored. */
+export function refusedCount({ rejected, leftOut = 0 }: IngestResult): number {
+  return rejectedCount(rejected) + leftOut;
 }
 
 /** Number of refused spans. */

@@ -20,6 +20,8 @@ export interface ScanDeps {
   readonly shards: readonly ScannedShard[];
   /** The isolate's: what it keeps from query to query. */
   readonly cache: ScanCache;
+  /** Is told the bytes that a query looked at: what its CPU time goes by. */
+  readonly noteInspected?: (bytes: number) => void;
 }
 
 /** Unix nanoseconds, both ends included. */

@@ -36,7 +36,9 @@ export async function runScan<T>(
     const { result, failures, beyond } = await evaluate(task, { io, newBeyond }, watched);
     const all = [...opened.jobFailures, ...failures];
     await noteFailures(deps, all);
-    return { result, report: reportOf(opened, all, beyond.failures) };
+    const report = reportOf(opened, all, beyond.failures);
+    deps.noteInspected?.(report.inspectedBytes);
+    return { result, report };
   } finally {
     for (const { source } of watched) source.release();
   }

@@ -10,6 +10,8 @@ export interface Frame {
 export interface SegmentRow {
   readonly head: Uint8Array;
   readonly body: Uint8Array;
+  /** Counts that go along (FORMAT.md, "Usage"). */
+  readonly usage?: Uint8Array;
 }
 
 /** Where a frame's body begins: row as an index into the packed rows, offset in that row's body. */

@@ -5,7 +5,13 @@ import type { BlockRef } from "../store/rpc.ts";
 import { exactBytes } from "../util/bytes.ts";
 import { ByteCache } from "./byte-cache.ts";
 import { FilterGroups } from "./filter-groups.ts";
-import { type CatalogueChange, type LookupTail, NO_CHANGE, type ShardStorage } from "./storage.ts";
+import {
+  type CatalogueChange,
+  type LookupTail,
+  NO_CHANGE,
+  type ShardStorage,
+  type UsageRow,
+} from "./storage.ts";
 
 /** Filters of 16 bits, as every block has one. */
 const YOUNG_FALSE_GETS = 2 ** -16;
@@ -59,9 +65,9 @@ export class Catalogue {
     return this.#young.size * YOUNG_FALSE_GETS + this.#groups.falseGets();
   }
 
-  /** The epoch becomes a block. */
-  commitEpoch(epoch: number, block: CatalogueBlock, tail: BlockTail): void {
-    this.#storage.commitBlock(epoch, block, tail);
+  /** The epoch becomes a block; what its rows carried of usage is in `usage`. */
+  commitEpoch(epoch: number, block: CatalogueBlock, tail: BlockTail, usage: readonly UsageRow[]): void {
+    this.#storage.commitBlock(epoch, block, tail, usage);
     this.#addYoung(block, tail);
   }
 

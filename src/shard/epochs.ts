@@ -4,11 +4,12 @@ import { decodeHeads, openBody } from "../segment/frame.ts";
 import type { StoredFrame } from "../segment/frame-stream.ts";
 import type { FrameRef } from "../segment/live-index.ts";
 import { LiveIndex } from "../segment/live-index.ts";
-import type { Frame } from "../segment/rows.ts";
+import type { Frame, PackedRows, SegmentRow } from "../segment/rows.ts";
 import { packRows, readBody } from "../segment/rows.ts";
 import { wholeSeconds } from "../store/catalogue.ts";
-import type { LiveEpoch } from "../store/rpc.ts";
+import type { BatchOrigin, LiveEpoch } from "../store/rpc.ts";
 import type { ShardStorage } from "./storage.ts";
+import type { Ride, UsageBook } from "./usage-book.ts";
 
 /** A stream that reads epochs. */
 interface Reader {
@@ -32,7 +33,29 @@ export interface ParsedFrame extends Frame {
   readonly parsed: FrameHead;
   /** Shards that the tenant's spans are spread over. */
   readonly shardCount: number;
+  readonly origin?: BatchOrigin | undefined;
+  /** Id of the token that it was sent with. */
+  readonly token?: string | undefined;
 }
+
+/** What the epochs' rows have to do with. */
+export interface EpochPorts {
+  readonly storage: ShardStorage;
+  /** Counts what is stored; rows carry its counts, and give them back after a restart. */
+  readonly usage: Pick<UsageBook, "ride" | "restore">;
+  /**
+   * An epoch was opened, its first row is about to be written: what this does is part of the same commit, and its rows are
+   * counted with it.
+   */
+  readonly onOpen: () => void;
+  /** A stream begins to read; the returned function is called when it ends. */
+  readonly onRead: () => () => void;
+}
+
+/** CREATE TABLE counts two rows. */
+const TABLE_ROWS = 2;
+/** Of a row's room, what counts may take: they ride with the next row rather than make two of one. */
+const USAGE_SHARE = 0.25;
 
 /** Part of its time that an epoch is young: with room for clocks that differ a little. */
 const YOUNG = 0.9;
@@ -46,14 +69,16 @@ export interface EpochLimits {
 /** All epochs that are in no block yet. An epoch's id is the time it was opened, in ms, or the next that is free. */
 export class Epochs {
   readonly #storage: ShardStorage;
+  readonly #ports: EpochPorts;
   readonly #limits: EpochLimits;
   readonly #epochs: Epoch[] = [];
 
-  /** Rebuilds the index from the heads in `storage`. */
-  constructor(storage: ShardStorage, limits: EpochLimits, nowMs: number) {
-    this.#storage = storage;
+  /** Rebuilds the index from the heads in the storage. */
+  constructor(ports: EpochPorts, limits: EpochLimits, nowMs: number) {
+    this.#storage = ports.storage;
+    this.#ports = ports;
     this.#limits = limits;
-    for (const id of storage.epochs()) this.#epochs.push(loadEpoch(storage, id, nowMs));
+    for (const id of ports.storage.epochs()) this.#epochs.push(loadEpoch(ports, id, nowMs));
     // All but the newest were cut before the restart.
     const newest = this.#epochs.at(-1);
     for (const epoch of this.#epochs) epoch.cut = epoch !== newest || !this.#isYoung(epoch, nowMs);
@@ -196,8 +221,10 @@ export class Epochs {
     const held = this.#epochs.filter((epoch) => ids.has(epoch.id));
     const reader: Reader = { waitedMs: 0 };
     for (const epoch of held) epoch.readers.add(reader);
+    const end = this.#ports.onRead();
     return () => {
       for (const epoch of held) epoch.readers.delete(reader);
+      end();
     };
   }
 
@@ -251,14 +278,38 @@ export class Epochs {
     const current = this.#current();
     // Ids ascend whatever the clock does: a block's key never repeats.
     const epoch = current ?? newEpoch(this.nextId(nowMs), nowMs);
-    const { rows, places } = packRows(frames, this.#limits.maxRowBytes);
-    this.#storage.appendRows(epoch.id, epoch.lastRow + 1, rows, current === undefined);
-    if (current === undefined) this.#epochs.push(epoch);
+    const isNew = current === undefined;
+    if (isNew) {
+      this.#epochs.push(epoch);
+      this.#ports.onOpen();
+    }
+    const packed = packRows(frames, this.#limits.maxRowBytes);
+    const ride = this.#ports.usage.ride(frames, packed.rows.length + (isNew ? TABLE_ROWS : 0), nowMs);
+    const { rows, places } = this.#withUsage(packed, frames, ride);
+    try {
+      this.#storage.appendRows(epoch.id, epoch.lastRow + 1, rows, isNew);
+    } catch (error) {
+      ride.settle("failed");
+      if (isNew) this.forget(epoch.id);
+      throw error;
+    }
+    ride.settle(rows.some(({ usage }) => usage !== undefined) ? "carried" : "left");
     frames.forEach((frame, i) => {
       const place = places[i];
       if (place !== undefined) epoch.index.add(frame.parsed, epoch.lastRow + 1 + place.row, place.offset);
     });
     epoch.lastRow += rows.length;
+  }
+
+  /** The last row carries the counts. If they do not fit, the frames are packed with room for them. */
+  #withUsage(packed: PackedRows, frames: readonly ParsedFrame[], { usage }: Ride): PackedRows {
+    const { maxRowBytes } = this.#limits;
+    const last = packed.rows.at(-1);
+    const bytes = (last?.head.length ?? 0) + (last?.body.length ?? 0) + usage.length;
+    if (bytes <= maxRowBytes) return { ...packed, rows: carrying(packed.rows, usage) };
+    if (usage.length > USAGE_SHARE * maxRowBytes) return packed;
+    const roomy = packRows(frames, maxRowBytes - usage.length);
+    return { ...roomy, rows: carrying(roomy.rows, usage) };
   }
 }
 
@@ -283,9 +334,14 @@ function newEpoch(id: number, nowMs: number): Epoch {
   };
 }
 
-function loadEpoch(storage: ShardStorage, id: number, nowMs: number): Epoch {
+function carrying(rows: readonly SegmentRow[], usage: Uint8Array): readonly SegmentRow[] {
+  return rows.map((row, i) => (i === rows.length - 1 ? { ...row, usage } : row));
+}
+
+function loadEpoch({ storage, usage: book }: EpochPorts, id: number, nowMs: number): Epoch {
   const epoch = newEpoch(id, nowMs);
-  for (const { row, head } of storage.heads(id)) {
+  for (const { row, head, usage } of storage.heads(id)) {
+    if (usage !== undefined) book.restore(usage);
     let offset = 0;
     for (const parsed of decodeHeads(head)) {
       epoch.index.add(parsed, row, offset);

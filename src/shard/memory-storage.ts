@@ -12,8 +12,10 @@ import type {
   LookupTail,
   RetiredObject,
   ShardStorage,
+  StoredBytes,
+  UsageRow,
 } from "./storage.ts";
-import { retentionStart } from "./storage.ts";
+import { retentionStart, USAGE_DAYS_KEPT } from "./storage.ts";
 
 /** Keeps everything, so that a Shard built anew on the same instance is one after an eviction. */
 export class MemoryShardStorage implements ShardStorage {
@@ -25,6 +27,8 @@ export class MemoryShardStorage implements ShardStorage {
   #rows = new Map<number, readonly Uint8Array[]>();
   #retired = new Map<number, RetiredObject>();
   #settings = new Map<string, string>();
+  /** By day. */
+  #usage = new Map<number, UsageRow>();
   #job: ShardJob | undefined;
   #lastId = 0;
   #rowsWritten = 0;
@@ -40,6 +44,7 @@ export class MemoryShardStorage implements ShardStorage {
     copy.#rows = new Map(this.#rows);
     copy.#retired = new Map(this.#retired);
     copy.#settings = new Map(this.#settings);
+    copy.#usage = new Map(this.#usage);
     copy.#job = this.#job;
     copy.#lastId = this.#lastId;
     copy.#alarm = this.#alarm;
@@ -61,13 +66,17 @@ export class MemoryShardStorage implements ShardStorage {
     if (create) this.#segments.set(epoch, new Map());
     const table = must(this.#segments.get(epoch), `epoch ${epoch} has a table`);
     rows.forEach((row, i) => {
-      table.set(firstRow + i, { head: new Uint8Array(row.head), body: new Uint8Array(row.body) });
+      table.set(firstRow + i, {
+        head: new Uint8Array(row.head),
+        body: new Uint8Array(row.body),
+        ...(row.usage && { usage: row.usage }),
+      });
     });
     this.#rowsWritten += rows.length;
   }
 
   *heads(epoch: number): Generator<HeadRow> {
-    for (const [row, { head }] of this.#table(epoch)) yield { row, head };
+    for (const [row, { head, usage }] of this.#table(epoch)) yield { row, head, ...(usage && { usage }) };
   }
 
   *bodies(epoch: number, from: number): Generator<Uint8Array> {
@@ -79,9 +88,28 @@ export class MemoryShardStorage implements ShardStorage {
     }
   }
 
-  commitBlock(epoch: number, block: CatalogueBlock, tail: BlockTail): void {
+  commitBlock(epoch: number, block: CatalogueBlock, tail: BlockTail, usage: readonly UsageRow[] = []): void {
     this.#addYoung(block, tail);
     this.#segments.delete(epoch);
+    this.#putUsage(usage);
+  }
+
+  saveUsage(rows: readonly UsageRow[]): void {
+    this.#putUsage(rows);
+  }
+
+  usageRows(from: number, to: number): UsageRow[] {
+    return [...this.#usage.values()]
+      .filter(({ day }) => day >= from && day <= to)
+      .sort((a, b) => a.day - b.day);
+  }
+
+  newestUsage(limit: number): UsageRow[] {
+    return this.usageRows(0, Infinity).slice(-limit);
+  }
+
+  storedBytes(): StoredBytes {
+    return { sqlite: 0, blocks: this.#all().reduce((sum, { byteLength }) => sum + byteLength, 0) };
   }
 
   change({ remove, add, groups, rows, retire, forget, job, settings }: CatalogueChange): void {
@@ -208,12 +236,22 @@ export class MemoryShardStorage implements ShardStorage {
       this.#rows,
       this.#retired,
       this.#settings,
+      this.#usage,
     ]) {
       map.clear();
     }
     this.#job = undefined;
     this.#lastId = 0;
     this.#alarm = null;
+  }
+
+  #putUsage(rows: readonly UsageRow[]): void {
+    for (const row of rows) this.#usage.set(row.day, row);
+    this.#rowsWritten += rows.length;
+    const newest = Math.max(...rows.map(({ day }) => day));
+    for (const day of this.#usage.keys()) {
+      if (day < newest - USAGE_DAYS_KEPT && this.#usage.delete(day)) this.#rowsWritten++;
+    }
   }
 
   #addYoung(block: CatalogueBlock, tail: BlockTail): void {

@@ -3,7 +3,6 @@ import { PLAN_LIMITS, type PlanLimits } from "../compaction/plan.ts";
 import type { Limits } from "../model/limits.ts";
 import { decodeHead, withTraceSizes } from "../segment/frame.ts";
 import type { BlockTail, CatalogueBlock, TimeRange } from "../store/catalogue.ts";
-import type { ObjectStore } from "../store/object-store.ts";
 import type {
   AppendBatch,
   AppendResult,
@@ -15,11 +14,13 @@ import type {
   ShardSnapshot,
   ShardStats,
   TickReport,
+  UsageDelta,
 } from "../store/rpc.ts";
-import type { ShardLoad } from "../store/tenant-rpc.ts";
-import type { Clock } from "../util/clock.ts";
+import { countedStore } from "../usage/counted-store.ts";
+import { encodeUsage } from "../usage/usage-days.ts";
 import { AppError, messageOf } from "../util/errors.ts";
 import { Admission, sharesOf } from "./admission.ts";
+import { Alarm } from "./alarm.ts";
 import { Catalogue } from "./catalogue.ts";
 import { Destruction } from "./destruction.ts";
 import type { ParsedFrame } from "./epochs.ts";
@@ -30,23 +31,15 @@ import { flushEpoch } from "./flush.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Jobs } from "./jobs.ts";
 import { LoadMeter } from "./load-meter.ts";
+import { Metering } from "./metering.ts";
 import { Retention } from "./retention.ts";
 import { deleteRetired } from "./retired.ts";
 import { NO_SPANS, readSegments, takeSnapshot } from "./snapshot.ts";
-import type { ShardStorage } from "./storage.ts";
+import type { ShardPorts } from "./ports.ts";
+import { SpendWatch } from "./spend-watch.ts";
+import type { UsageBook } from "./usage-book.ts";
 
-export interface ShardPorts {
-  readonly storage: ShardStorage;
-  readonly objects: ObjectStore;
-  readonly clock: Clock;
-  /** Lets calls that wait run, then goes on. */
-  readonly pause: () => Promise<void>;
-  readonly sleep: (ms: number) => Promise<void>;
-  /** Makes the compactor ask for jobs, if it does not do so already. */
-  readonly wakeCompactor: () => Promise<void>;
-  /** Tells the tenant that this shard is too busy. */
-  readonly requestGrowth: (load: ShardLoad) => Promise<void>;
-}
+export type { ShardPorts };
 
 export interface ShardLimits extends Limits {
   /** When blocks are merged; default PLAN_LIMITS. */
@@ -62,13 +55,13 @@ const RETRY_QUEUE_MS = 1_000;
 const RETRY_UNFLUSHED_MS = 5_000;
 const FLUSH_BACKOFF_MIN_MS = 1_000;
 const FLUSH_BACKOFF_MAX_MS = 60_000;
-// An alarm that is late by more than this does not come any more.
-const ALARM_LOST_MS = 60_000;
 // A stream that still reads epochs delays their drop, by this much in all; one that is slower loses its source and ends
 // in an error. So a reader that vanished keeps no row of epochs from being flushed.
 const HOLD_MAX_MS = 60_000;
 const HOLD_POLL_MS = 250;
 const DESTROY_RETRY_MS = 60_000;
+/** Of a row's room, what groups leave to the usage that goes along. */
+const USAGE_ROOM = 0.01;
 
 const DELETED = "the tenant is being deleted";
 
@@ -88,9 +81,10 @@ export class Shard {
   readonly #admission: Admission;
   readonly #commits: GroupCommit<ParsedFrame, AppendResult>;
   readonly #load: LoadMeter;
-  #alarmAt: number | null;
-  /** No alarm is set, and one may be needed. */
-  #lacksAlarm: boolean;
+  readonly #metering: Metering;
+  readonly #usage: UsageBook;
+  readonly #spend: SpendWatch;
+  readonly #alarm: Alarm;
   #flushFailures = 0;
   #appends = 0;
   #failedReads = 0;
@@ -101,11 +95,23 @@ export class Shard {
 
   /** @param alarmAt the alarm that is set in storage, if any */
   constructor(identity: ShardIdentity, limits: ShardLimits, ports: ShardPorts, alarmAt: number | null) {
-    const { storage, objects, clock } = ports;
+    const { storage, clock } = ports;
+    const objects = countedStore(ports.objects, (operation) => this.#metering.count(operation, 1));
     this.#identity = identity;
     this.#limits = limits;
-    this.#ports = ports;
-    this.#epochs = new Epochs(storage, limits, clock.now());
+    this.#ports = { ...ports, objects };
+    this.#metering = new Metering(storage, clock, ports.openingRows);
+    this.#usage = this.#metering.book;
+    this.#epochs = new Epochs(
+      {
+        storage,
+        usage: this.#usage,
+        onOpen: () => this.#arm(),
+        onRead: () => this.#metering.stay(),
+      },
+      limits,
+      clock.now(),
+    );
     this.#catalogue = new Catalogue(storage, limits.catalogueCacheBytes);
     this.#jobs = new Jobs({
       ...identity,
@@ -119,24 +125,34 @@ export class Shard {
     this.#destruction = new Destruction({ ...identity, storage, objects, limits });
     this.#admission = new Admission({ ...identity, storage, catalogue: this.#catalogue, limits });
     this.#commits = new GroupCommit({
-      maxGroupBytes: limits.maxRowBytes,
+      maxGroupBytes: Math.floor(limits.maxRowBytes * (1 - USAGE_ROOM)),
       gather: ports.pause,
       commit: (frames) => this.#commit(frames),
     });
+    this.#spend = new SpendWatch({ storage, usage: this.#usage, report: ports.reportSpend });
     this.#load = new LoadMeter(limits.growth);
     this.#lastTickMs = clock.now();
-    this.#alarmAt = alarmAt;
+    this.#alarm = new Alarm(storage, alarmAt);
     // Its tenant sees to a deletion as well, but need not be the only one.
     if (this.#destruction.hasBegun && alarmAt === null) this.#upkeepAt = this.#lastTickMs;
     this.#arm();
     // What there is to do the first tick finds out: for a shard that was only asked, that would be wasted. Without an
     // alarm either it is lost, which calls see to, or it runs just now, and a tick comes.
-    this.#lacksAlarm = this.#alarmAt === null && storage.lastId() > 0 && !this.#destruction.hasBegun;
-    if (this.#lacksAlarm) this.#upkeepAt = this.#lastTickMs;
+    this.#alarm.isLacking = !this.#alarm.isSet && storage.lastId() > 0 && !this.#destruction.hasBegun;
+    if (this.#alarm.isLacking) this.#upkeepAt = this.#lastTickMs;
+  }
+
+  /** Does what a call or an alarm is for, and counts it and its time. */
+  run<T>(work: (shard: Shard) => T | Promise<T>): Promise<T> {
+    return this.#metering.run(
+      () => work(this),
+      () => this.#destruction.hasBegun,
+    );
   }
 
   /** Resolves once the batch is durable and readable, or says why not and when to try again. */
   async append(batch: AppendBatch): Promise<AppendResult> {
+    this.#usage.receive(batch.usage ?? []);
     const head = batch.traceSizes === undefined ? batch.head : withTraceSizes(batch.head, batch.traceSizes);
     const parsed = decodeHead(head);
     if (parsed.bodyLength !== batch.body.length) {
@@ -144,11 +160,13 @@ export class Shard {
     }
     if (this.#destruction.hasBegun) return { ok: false, kind: "not_found", message: DELETED };
     const now = this.#ports.clock.now();
-    const refusal = this.#admission.admit(batch, parsed, now);
+    const refusal = this.#spend.refusal(now) ?? this.#admission.admit(batch, parsed, now);
     if (refusal !== undefined) return refusal;
     // What is over the tenant's rate is no reason for more shards.
     this.#load.note(now, parsed.rawLength);
-    const result = await this.#store({ head, body: batch.body, parsed, shardCount: sharesOf(batch) });
+    const { body, origin, caller } = batch;
+    const shardCount = sharesOf(batch);
+    const result = await this.#store({ head, body, parsed, shardCount, origin, token: caller?.tokenId });
     if (result.ok) this.#appends++;
     else this.#admission.giveBack(batch, parsed);
     return result;
@@ -167,8 +185,9 @@ export class Shard {
   }
 
   /** Live spans and block references of one moment. @param traceId 16 bytes */
-  findTrace(traceId: Uint8Array, range: TimeRange = {}): FindTraceReply {
-    if (this.#lacksAlarm) this.#arm();
+  findTrace(traceId: Uint8Array, range: TimeRange = {}, usage: readonly UsageDelta[] = []): FindTraceReply {
+    this.#usage.receive(usage);
+    if (this.#alarm.isLacking) this.#arm();
     if (this.#destruction.hasBegun) return { live: new Uint8Array(0), blocks: [] };
     const live = findLive(this.#epochs, traceId, this.#limits.maxLiveReplyBytes);
     return { live, blocks: this.#catalogue.find(traceId, range) };
@@ -184,7 +203,8 @@ export class Shard {
     return findBeyond({ epochs: this.#epochs, catalogue: this.#catalogue }, traceIds, range);
   }
 
-  snapshot(range: TimeRange): ShardSnapshot {
+  snapshot(range: TimeRange, usage: readonly UsageDelta[] = []): ShardSnapshot {
+    this.#usage.receive(usage);
     if (this.#destruction.hasBegun) return NO_SPANS;
     const { storage } = this.#ports;
     return takeSnapshot({ epochs: this.#epochs, storage, blockCount: this.#catalogue.count }, range);
@@ -216,17 +236,24 @@ export class Shard {
     };
   }
 
+  usage(from: number, to: number, usage: readonly UsageDelta[] = []): Uint8Array {
+    this.#usage.receive(usage);
+    return encodeUsage(this.#usage.between(from, to, this.#ports.clock.now()));
+  }
+
   noteFailedReads(count: number): void {
     this.#failedReads += count;
   }
 
-  configure({ limits, retentionMs }: ShardSettings): Promise<void> {
+  configure({ limits, retentionMs, spend }: ShardSettings): Promise<void> {
     this.#retention.configure(retentionMs);
     this.#admission.configure(limits);
+    this.#spend.configure(spend);
     return this.#changed();
   }
 
-  async nextJob(nowMs: number): Promise<ShardJob | undefined> {
+  async nextJob(nowMs: number, usage: readonly UsageDelta[] = []): Promise<ShardJob | undefined> {
+    this.#usage.receive(usage);
     if (this.#destruction.hasBegun) return undefined;
     const job = this.#jobs.next(nowMs);
     await this.#changed();
@@ -356,20 +383,19 @@ export class Shard {
     // Too many traces: they are written to a block now, not when their time has come.
     if (results.some((result) => !result.ok && result.kind === "rate_limited")) this.#epochs.cutOpen();
     this.#arm();
+    // Nobody waits for it: it never fails, and what is capped by it is what comes next.
+    void this.#spend.look(this.#ports.clock.now());
     if (taken.length > 0) await this.#ports.storage.sync();
     return results;
   }
 
   /**
-   * Sets the alarm for what is next, after failed flushes with back-off. One that is set and earlier is left: it finds
-   * nothing due. The runtime drops an alarm after six failures of its own; ours goes on for as long as there is data.
+   * Sets the alarm for what is next, after failed flushes with back-off. The runtime drops an alarm after six failures of its own; ours goes on for as long as there is data.
    */
   #arm(): void {
     const now = this.#ports.clock.now();
     const at = this.#nextAlarm(now);
-    if (at === undefined) return;
-    const isSet = this.#alarmAt !== null && this.#alarmAt <= at && this.#alarmAt > now - ALARM_LOST_MS;
-    if (!isSet) this.#setAlarm(at);
+    if (at !== undefined) this.#alarm.arm(at, now);
   }
 
   #nextAlarm(now: number): number | undefined {
@@ -388,15 +414,8 @@ export class Shard {
     return Math.min(FLUSH_BACKOFF_MAX_MS, FLUSH_BACKOFF_MIN_MS * 2 ** (this.#flushFailures - 1));
   }
 
-  #setAlarm(at: number): void {
-    this.#alarmAt = at;
-    this.#lacksAlarm = false;
-    this.#ports.storage.setAlarm(at);
-  }
-
   async #tick(nowMs: number): Promise<TickReport> {
-    this.#alarmAt = null;
-    this.#lacksAlarm = false;
+    this.#alarm.noteRun();
     this.#lastTickMs = this.#ports.clock.now();
     let flushedBlocks = 0;
     let flushedSpans = 0;
@@ -415,6 +434,7 @@ export class Shard {
     try {
       await this.#upkeep(nowMs);
       await this.#askForGrowth();
+      await this.#spend.look(this.#ports.clock.now());
     } catch (failure) {
       error ??= messageOf(failure);
     }
@@ -466,7 +486,7 @@ export class Shard {
       await sleep(HOLD_POLL_MS);
       this.#epochs.noteWait(epoch, HOLD_POLL_MS);
     }
-    this.#catalogue.commitEpoch(epoch, block, tail);
+    this.#metering.flush((days) => this.#catalogue.commitEpoch(epoch, block, tail, days));
     this.#retention.note(block);
     this.#epochs.forget(epoch);
     await storage.sync();

@@ -8,6 +8,33 @@ import type { ShardJob } from "../store/rpc.ts";
 export interface HeadRow {
   readonly row: number;
   readonly head: Uint8Array;
+  /** Counts that the row carries. */
+  readonly usage?: Uint8Array;
+}
+
+/** A day's counts, saved whole. */
+export interface UsageRow {
+  /** Days since 1970, UTC. */
+  readonly day: number;
+  readonly savedMs: number;
+  /** As rows of epochs carry it: segment/FORMAT.md, "Usage". */
+  readonly usage: Uint8Array;
+}
+
+/** Rows as billed. */
+export interface RowCounts {
+  readonly read: number;
+  readonly written: number;
+}
+
+/** For as long as a bill may be argued about. */
+export const USAGE_DAYS_KEPT = 400;
+
+/** Bytes that are paid for as long as they are there. */
+export interface StoredBytes {
+  readonly sqlite: number;
+  /** Of the catalogue's blocks. */
+  readonly blocks: number;
 }
 
 /** What a hit needs of a block: its pages' places and its resources. */
@@ -91,8 +118,18 @@ export interface ShardStorage {
   heads(epoch: number): Iterable<HeadRow>;
   /** Bodies of the rows from `row` on, in order, fetched one by one as the caller goes on. */
   bodies(epoch: number, row: number): Iterable<Uint8Array>;
-  /** In one transaction: the block enters the catalogue, the epoch's table is dropped. Safe to repeat. */
-  commitBlock(epoch: number, block: CatalogueBlock, tail: BlockTail): void;
+  /**
+   * In one transaction: the block enters the catalogue, the epoch's table is dropped, the counts that its rows carried are
+   * in `usage`. Safe to repeat.
+   */
+  commitBlock(epoch: number, block: CatalogueBlock, tail: BlockTail, usage?: readonly UsageRow[]): void;
+  /** Replaces the counts of the days. Days that are USAGE_DAYS_KEPT older are forgotten, as in `commitBlock`. */
+  saveUsage(rows: readonly UsageRow[]): void;
+  /** The saved days from `from` to `to`, both included, ascending. */
+  usageRows(from: number, to: number): UsageRow[];
+  /** The newest saved days, `limit` at most. */
+  newestUsage(limit: number): UsageRow[];
+  storedBytes(): StoredBytes;
   /** Changes the catalogue in one transaction. */
   change(change: CatalogueChange): void;
   /** Blocks with a filter of their own, by id. */

@@ -11,6 +11,11 @@ export function tenantPrefix(tenant: string): string {
   return `tenant=${tenant}/`;
 }
 
+/** Whose object has this key; undefined when it is no tenant's. */
+export function tenantOfKey(key: string): string | undefined {
+  return /^tenant=([^/]+)\//.exec(key)?.[1];
+}
+
 /** Every block of a shard that arrived on the date of `ms` (UTC) begins with it. */
 export function datePrefix(tenant: string, shard: number, ms: number): string {
   const date = new Date(ms).toISOString().slice(0, 10);

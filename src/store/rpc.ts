@@ -1,13 +1,31 @@
 // The objects' methods as their callers see them. Fields may be added, never changed: during a deploy the
 // versions of Worker and object differ for minutes.
+import type { SpendSettings } from "../model/spend.ts";
 import type { TenantLimitOverrides, TokenLimits } from "../model/tenant-limits.ts";
+import type { ServiceShare } from "../otlp/services.ts";
 import type { BlockTail, CatalogueBlock, TimeRange } from "./catalogue.ts";
 import type { ByteRange } from "./object-store.ts";
+
+/** Counts of a tenant that were taken somewhere else and are handed over. A shard counts each once, by its id. */
+export interface UsageDelta {
+  readonly id: string;
+  /** usage/usage-days.ts. */
+  readonly usage: Uint8Array;
+}
+
+/** Where a batch's spans come from, for the tenant's usage: counted if they are stored. */
+export interface BatchOrigin {
+  /** Of the whole batch, by service.name; no service twice. */
+  readonly services: readonly ServiceShare[];
+}
 
 /** One accepted batch: header and payload of a segment frame (segment/FORMAT.md). */
 export interface AppendBatch {
   readonly head: Uint8Array;
   readonly body: Uint8Array;
+  /** Of a batch for several shards one part has it. */
+  readonly origin?: BatchOrigin;
+  readonly usage?: readonly UsageDelta[];
   /** By trace, in the order of the head's hashes: bytes of its spans; then, again by trace, spans. */
   readonly traceSizes?: Uint32Array;
   /** Shards that the tenant's spans are spread over, as the sender does it: each has that share of the rates. Default 1. */
@@ -178,7 +196,7 @@ export type JobReply = { readonly ok: true } | { readonly ok: false; readonly me
 /** What a runner of jobs asks of the shard. Calls may be repeated and doubled. */
 export interface ShardJobsRpc {
   /** What to do at time `now` (ms), durable: the same job until it is committed, given up or void. One at a time. */
-  nextJob(now: number): Promise<ShardJob | undefined>;
+  nextJob(now: number, usage?: readonly UsageDelta[]): Promise<ShardJob | undefined>;
   /**
    * In one transaction the output takes its inputs' place; their objects are deleted after a grace time. `ok` also when
    * that was done before.
@@ -220,6 +238,8 @@ export interface ShardSettings {
   readonly retentionMs?: number | undefined;
   /** What was set for the tenant; the rest are the installation's defaults. */
   readonly limits?: TenantLimitOverrides | undefined;
+  /** Undefined: there is no cap. */
+  readonly spend?: SpendSettings | undefined;
 }
 
 export interface TraceShardRpc extends ShardJobsRpc {
@@ -229,7 +249,7 @@ export interface TraceShardRpc extends ShardJobsRpc {
    * One consistent view: a span is either live or in one of the blocks, never both, never neither. Blocks whose spans all
    * lie outside `range` are left out.
    */
-  findTrace(traceId: Uint8Array, range?: TimeRange): Promise<FindTraceReply>;
+  findTrace(traceId: Uint8Array, range?: TimeRange, usage?: readonly UsageDelta[]): Promise<FindTraceReply>;
   /**
    * Which of the traces may have spans in blocks or epochs all of whose spans lie outside `range`: their places in the list.
    * Filters tell, so there may be a few too many.
@@ -237,7 +257,7 @@ export interface TraceShardRpc extends ShardJobsRpc {
    */
   findBeyond(traceIds: Uint8Array, range: TimeRange): Promise<number[]>;
   /** One consistent view, as `findTrace` has it: the buffer and the blocks with spans in the range. */
-  snapshot(range: TimeRange): Promise<ShardSnapshot>;
+  snapshot(range: TimeRange, usage?: readonly UsageDelta[]): Promise<ShardSnapshot>;
   /** The rows of an epoch from `fromRow` (at least 1) to the last there is. The epoch is kept until they are read. */
   readSegments(epoch: number, fromRow: number): Promise<SegmentsReply>;
   /** Blocks with spans between the two times, by id. Where they lie, not what is in them. */
@@ -245,6 +265,8 @@ export interface TraceShardRpc extends ShardJobsRpc {
   /** What the alarm does at time `now` (ms): flush what is due, delete what is due, wake the compactor. */
   tick(now: number): Promise<TickReport>;
   stats(): Promise<ShardStats>;
+  /** What was counted from one day (since 1970, UTC) to another, both included: usage/usage-days.ts. */
+  usage(from: number, to: number, usage?: readonly UsageDelta[]): Promise<Uint8Array>;
   /** Counts blocks that a lookup could not read. */
   noteFailedReads(count: number): Promise<void>;
   /** Replaces the settings, durably. */

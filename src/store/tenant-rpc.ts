@@ -1,4 +1,5 @@
 // The Tenant object's methods as their callers see them. Fields may be added, never changed, as in rpc.ts.
+import type { SpendCap, SpendSettings } from "../model/spend.ts";
 import type { TenantLimitOverrides } from "../model/tenant-limits.ts";
 import type { TokenRecord } from "../model/token.ts";
 
@@ -24,6 +25,10 @@ export interface TenantView {
   readonly limits?: TenantLimitOverrides;
   /** All that are not revoked, also those that have expired. */
   readonly tokens?: readonly TokenRecord[];
+  /** Undefined: there is no cap. */
+  readonly spend?: SpendSettings | undefined;
+  /** What the object cost since somebody last took it along to a shard: usage/usage-days.ts. */
+  readonly usage?: Uint8Array;
   /** Counts the changes made by people: what `Change.ifVersion` is compared with. */
   readonly version?: number;
 }
@@ -83,9 +88,20 @@ export interface ShardLoad {
   readonly rawBytesPerSecond: number;
 }
 
+/** What one shard has cost, today and this month, today included. */
+export interface SpendReport {
+  /** Which day it speaks of (since 1970, UTC). */
+  readonly day: number;
+  readonly dayUsd: number;
+  readonly monthUsd: number;
+}
+
 export interface TenantRpc {
-  /** A tenant that nobody ever set anything for has one shard and the defaults; asking leaves nothing behind. */
-  view(): Promise<TenantView>;
+  /**
+   * A tenant that nobody ever set anything for has one shard and the defaults; asking leaves nothing behind.
+   * @param takesUsage whether the caller counts for the tenant, and takes what the object cost
+   */
+  view(takesUsage?: boolean): Promise<TenantView>;
   /** Spreads new spans over `count` shards, once every Worker knows. */
   setShardCount(count: number, change?: Change): Promise<TenantReply>;
   /** Doubles the shards if shard number `shard` is one of the newest version and the last change is long enough ago. */
@@ -98,6 +114,10 @@ export interface TenantRpc {
   create(change: Change): Promise<TenantReply>;
   /** Begins to delete everything of the tenant; goes on by itself. Also when it has begun already. Its tokens are gone at once. */
   startDeletion(change?: Change): Promise<TenantReply>;
+  /** @param cap undefined removes it */
+  setSpendCap(cap: SpendCap | undefined, change?: Change): Promise<TenantReply>;
+  /** What a shard has cost: the tenant judges the sum of all, and tells when it is too much. */
+  reportSpend(shard: number, report: SpendReport): Promise<TenantReply>;
   addToken(token: TokenRecord, change: Change): Promise<TenantReply>;
   /** @param id of the token; `not_found` when there is none */
   revokeToken(id: string, change: Change): Promise<TenantReply>;

@@ -1,5 +1,5 @@
 // Tenant storage in memory, for tests and simulation. It holds to the same contract as the SQL adapter.
-import type { AuditEntry } from "../store/tenant-rpc.ts";
+import type { AuditEntry, SpendReport } from "../store/tenant-rpc.ts";
 import { AUDIT_ENTRIES, type SavedWith, type TenantRecord, type TenantStorage } from "./storage.ts";
 
 /** Keeps everything, so that a Tenant built anew on the same instance is one after an eviction. */
@@ -8,6 +8,7 @@ export class MemoryTenantStorage implements TenantStorage {
   #record: TenantRecord | undefined;
   /** Oldest first. */
   #audit: AuditEntry[] = [];
+  readonly #spent = new Map<number, SpendReport>();
 
   load(): TenantRecord | undefined {
     return this.#record;
@@ -30,6 +31,14 @@ export class MemoryTenantStorage implements TenantStorage {
       .slice(0, limit);
   }
 
+  saveSpend(shard: number, report: SpendReport): void {
+    this.#spent.set(shard, report);
+  }
+
+  spendReports(): ReadonlyMap<number, SpendReport> {
+    return new Map(this.#spent);
+  }
+
   setAlarm(atMs: number): void {
     this.alarm = atMs;
   }
@@ -37,6 +46,7 @@ export class MemoryTenantStorage implements TenantStorage {
   async clear(): Promise<void> {
     this.#record = undefined;
     this.#audit = [];
+    this.#spent.clear();
     this.alarm = null;
   }
 }

@@ -1,7 +1,8 @@
 // What a tenant needs of its durable storage. Adapters: durable-objects/tenant-sql.ts, memory-storage.ts.
+import type { SpendSettings } from "../model/spend.ts";
 import type { TenantLimitOverrides } from "../model/tenant-limits.ts";
 import type { TokenRecord } from "../model/token.ts";
-import type { AuditEntry, ShardMapVersion, StoredOverrides } from "../store/tenant-rpc.ts";
+import type { AuditEntry, ShardMapVersion, SpendReport, StoredOverrides } from "../store/tenant-rpc.ts";
 
 /** All that is kept of a tenant. */
 export interface TenantRecord {
@@ -20,6 +21,8 @@ export interface TenantRecord {
   readonly version: number;
   readonly tokens: readonly TokenRecord[];
   readonly overrides: StoredOverrides;
+  /** Undefined: there is no cap. */
+  readonly spend: SpendSettings | undefined;
 }
 
 export const NO_OVERRIDES: StoredOverrides = { version: 0, json: undefined };
@@ -42,6 +45,9 @@ export interface TenantStorage {
   save(record: TenantRecord, more?: SavedWith): void;
   /** Entries with ids below `before`, the newest first, `limit` at most. */
   audit(limit: number, before?: number): readonly AuditEntry[];
+  /** What a shard reported last; kept beside the record. */
+  saveSpend(shard: number, report: SpendReport): void;
+  spendReports(): ReadonlyMap<number, SpendReport>;
   setAlarm(atMs: number): void;
   /** Removes everything, the alarm too. */
   clear(): Promise<void>;

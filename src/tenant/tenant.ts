@@ -1,6 +1,7 @@
 // The state machine behind a Tenant object: shard map, retention, deletion. Everything outside comes through ports.
 import type { Limits } from "../model/limits.ts";
 import { PLATFORM } from "../model/limits.ts";
+import { checkSpendCap, type SpendCap, type SpendVerdict } from "../model/spend.ts";
 import { type TenantLimitOverrides, wrongOverride } from "../model/tenant-limits.ts";
 import type { TokenRecord } from "../model/token.ts";
 import { tenantPrefix } from "../store/keys.ts";
@@ -11,15 +12,18 @@ import type {
   Change,
   OverridesReply,
   ShardLoad,
+  SpendReport,
   StoredOverrides,
   TenantReply,
   TenantView,
 } from "../store/tenant-rpc.ts";
+import { judgeSpend, laterVerdict, totalSpend } from "../usage/spend.ts";
 import type { Clock } from "../util/clock.ts";
 import { messageOf } from "../util/errors.ts";
 import { logInfo, logWarning } from "../util/log.ts";
 import { settleAll } from "../util/parallel.ts";
 import { changeDelayMs, FIRST_VERSIONS, relevantVersions } from "./shard-map.ts";
+import { shardSettings } from "./shard-settings.ts";
 import { NO_OVERRIDES, type SavedWith, type TenantRecord, type TenantStorage } from "./storage.ts";
 
 export interface TenantPorts {
@@ -58,6 +62,7 @@ const EMPTY_RECORD: TenantRecord = {
   version: 0,
   tokens: [],
   overrides: NO_OVERRIDES,
+  spend: undefined,
 };
 
 /** What the audit log says of a change. */
@@ -70,12 +75,21 @@ function retentionText(ms: number | undefined): string {
   return ms === undefined ? "default" : `${ms} ms`;
 }
 
+/** Whether nobody need be told: sums that grow within a verdict are of no interest. */
+function isSameVerdict(a: SpendVerdict | undefined, b: SpendVerdict): boolean {
+  return (
+    a?.state === b.state && a.period === b.period && a.untilMs === b.untilMs && a.limitUsd === b.limitUsd
+  );
+}
+
 /** One tenant. Not durable by itself: built anew from storage after each eviction. */
 export class Tenant {
   readonly #name: string;
   readonly #limits: Limits;
   readonly #ports: TenantPorts;
   #record: TenantRecord;
+  /** What shards reported last. */
+  readonly #spent: Map<number, SpendReport>;
   #ticking: Promise<unknown> = Promise.resolve();
 
   constructor(name: string, limits: Limits, ports: TenantPorts) {
@@ -83,10 +97,12 @@ export class Tenant {
     this.#limits = limits;
     this.#ports = ports;
     this.#record = ports.storage.load() ?? EMPTY_RECORD;
+    this.#spent = new Map(ports.storage.spendReports());
   }
 
   view(): TenantView {
-    const { versions, shardCount, retentionMs, limits, deletingSinceMs, tokens, version } = this.#record;
+    const { versions, shardCount, retentionMs, limits, deletingSinceMs, spend, tokens, version } =
+      this.#record;
     return {
       state: deletingSinceMs === undefined ? "active" : "deleting",
       versions,
@@ -95,6 +111,7 @@ export class Tenant {
       limits,
       tokens,
       version,
+      spend,
     };
   }
 
@@ -115,13 +132,14 @@ export class Tenant {
       const message = `the last change, to ${newest.count} shards, has not taken effect yet`;
       return { ok: false, kind: "rate_limited", message, retryAfterMs: newest.fromMs - now };
     }
-    const { versions, retentionMs, limits, shardCount } = this.#record;
+    const { versions, retentionMs, limits, shardCount, spend } = this.#record;
     const kept = relevantVersions(versions, now, retentionMs ?? this.#limits.blockRetentionMs);
     if (kept.length >= MAX_VERSIONS) {
       const message = `the number of shards was changed ${kept.length} times within the retention`;
       return { ok: false, kind: "rate_limited", message, retryAfterMs: this.#limits.growth.coolDownMs };
     }
-    const isRetentionUnsent = retentionMs !== undefined || Object.keys(limits).length > 0;
+    const isRetentionUnsent =
+      retentionMs !== undefined || spend !== undefined || Object.keys(limits).length > 0;
     this.#change(
       {
         versions: [...kept, { fromMs: now + changeDelayMs(this.#limits), count }],
@@ -181,6 +199,51 @@ export class Tenant {
       this.#ports.clock.now(),
     );
     return this.#ok();
+  }
+
+  /** A verdict that was made by another cap is void; what was spent is known when the shards report. */
+  setSpendCap(cap: SpendCap | undefined, change?: Change): TenantReply {
+    const refusal = this.#refusal(change);
+    if (refusal !== undefined) return refusal;
+    let checked: SpendCap | undefined;
+    try {
+      checked = cap === undefined ? undefined : checkSpendCap(cap);
+    } catch (error) {
+      return { ok: false, kind: "invalid_argument", message: messageOf(error) };
+    }
+    const spend = checked && { cap: checked, verdict: this.#judge(checked) };
+    this.#change(
+      { spend, isRetentionUnsent: true },
+      { change, action: "set spend cap", detail: checked === undefined ? "none" : JSON.stringify(checked) },
+      this.#ports.clock.now(),
+    );
+    return this.#ok();
+  }
+
+  /** When the sum of all comes to another verdict, Workers hear of it by the view, and shards by the alarm. */
+  reportSpend(shard: number, report: SpendReport): TenantReply {
+    const { spend } = this.#record;
+    if (spend === undefined || this.#isDeleting) return this.#ok();
+    this.#spent.set(shard, report);
+    this.#ports.storage.saveSpend(shard, report);
+    const now = this.#ports.clock.now();
+    const judged = this.#judge(spend.cap);
+    const verdict = judged && laterVerdict(spend.verdict, judged, now);
+    if (verdict === undefined || isSameVerdict(spend.verdict, verdict)) return this.#ok();
+    this.#change(
+      { spend: { ...spend, verdict }, isRetentionUnsent: true },
+      { change: undefined, action: "", detail: "" },
+      now,
+    );
+    const { state, period, spentUsd, limitUsd } = verdict;
+    if (state !== "ok")
+      logWarning("spend of a tenant", { tenant: this.#name, state, period, spentUsd, limitUsd });
+    return this.#ok();
+  }
+
+  #judge(cap: SpendCap): SpendVerdict | undefined {
+    if (this.#spent.size === 0) return undefined;
+    return judgeSpend(cap, totalSpend(this.#spent.values(), this.#ports.clock.now()));
   }
 
   /** A token whose hash begins as another's does has the same id: that chance is one in 10^12, and refused. */
@@ -286,8 +349,8 @@ export class Tenant {
 
   async #sendSettings(): Promise<void> {
     const sent = this.#record;
-    const { retentionMs, limits } = sent;
-    await this.#eachShard((index) => this.#ports.shardOf(index).configure({ retentionMs, limits }));
+    const settings = shardSettings(sent);
+    await this.#eachShard((index) => this.#ports.shardOf(index).configure(settings));
     // Whatever was set meanwhile has an alarm of its own.
     if (this.#record === sent) this.#save({ ...sent, isRetentionUnsent: false });
   }
@@ -308,6 +371,7 @@ export class Tenant {
     await this.#ports.removeName();
     await this.#ports.storage.clear();
     this.#record = EMPTY_RECORD;
+    this.#spent.clear();
     logInfo("a tenant was deleted", { tenant: this.#name });
   }
 

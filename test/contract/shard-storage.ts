@@ -51,8 +51,78 @@ export function describeShardStorage(name: string, withStorage: WithStorage): vo
     epochs(withStorage);
     blocks(withStorage);
     groups(withStorage);
+    usage(withStorage);
     rest(withStorage);
   });
+}
+
+function usage(withStorage: WithStorage): void {
+  const day = (number: number, seed: number) => ({
+    day: number,
+    savedMs: 1000 * number,
+    usage: bytesOf(50, seed),
+  });
+
+  test("usage: rows carry it, with or without; heads give it back", () =>
+    withStorage(async (storage, reopen) => {
+      const row = { head: bytesOf(4, 1), body: bytesOf(9, 2) };
+      const carried = bytesOf(30, 3);
+      storage.appendRows(10, 1, [row, { ...row, usage: carried }], true);
+      storage.appendRows(10, 3, [row], false);
+      for (const open of [storage, reopen()]) {
+        open.epochs();
+        expect([...open.heads(10)]).toEqual([
+          { row: 1, head: row.head },
+          { row: 2, head: row.head, usage: carried },
+          { row: 3, head: row.head },
+        ]);
+        expect([...open.bodies(10, 1)]).toEqual([row.body, row.body, row.body]);
+      }
+      // It costs nothing: a row is a row.
+      expect(storage.rowsWritten()).toBe(2 + 3);
+    }));
+
+  test("usage: days are saved with a block or alone, replaced, and forgotten when 400 newer ones are over", () =>
+    withStorage(async (storage, reopen) => {
+      storage.appendRows(10, 1, [{ head: bytesOf(1, 1), body: bytesOf(1, 1) }], true);
+      storage.commitBlock(10, blockOf(10), tailOf(10), [day(100, 1), day(101, 2)]);
+      const before = storage.rowsWritten();
+      storage.saveUsage([day(101, 3), day(102, 4)]);
+      expect(storage.rowsWritten() - before).toBe(2);
+      for (const open of [storage, reopen()]) {
+        expect(open.epochs()).toEqual([]);
+        expect(open.usageRows(0, 1000)).toEqual([day(100, 1), day(101, 3), day(102, 4)]);
+        expect(open.usageRows(101, 101)).toEqual([day(101, 3)]);
+        expect(open.newestUsage(2)).toEqual([day(101, 3), day(102, 4)]);
+      }
+      storage.saveUsage([day(500, 5)]);
+      expect(storage.usageRows(0, 1000).map((row) => row.day)).toEqual([100, 101, 102, 500]);
+      storage.saveUsage([day(502, 6)]);
+      expect(
+        reopen()
+          .usageRows(0, 1000)
+          .map((row) => row.day),
+      ).toEqual([102, 500, 502]);
+    }));
+
+  test("usage: bytes of blocks, whatever comes and goes", () =>
+    withStorage(async (storage, reopen) => {
+      const expectBytes = (bytes: number) => {
+        for (const open of [storage, reopen()]) expect(open.storedBytes().blocks).toBe(bytes);
+      };
+      expectBytes(0);
+      storage.commitBlock(1, blockOf(1), tailOf(1));
+      storage.commitBlock(1, blockOf(1), tailOf(1));
+      expectBytes(1001);
+      storage.commitBlock(2, blockOf(2), tailOf(2));
+      expectBytes(2003);
+      index(storage, 0, [2]);
+      expectBytes(2003);
+      storage.change({ ...NO_CHANGE, remove: [1, 2], add: [{ block: blockOf(3), tail: tailOf(3) }] });
+      expectBytes(1003);
+      storage.change({ ...NO_CHANGE, remove: [3, 4] });
+      expectBytes(0);
+    }));
 }
 
 function epochs(withStorage: WithStorage): void {

@@ -22,6 +22,7 @@ const PLAIN: TenantRecord = {
   version: 0,
   tokens: [],
   overrides: { version: 0, json: undefined },
+  spend: undefined,
 };
 
 const token = (digit: string, more: Partial<TokenRecord> = {}): TokenRecord => ({
@@ -57,6 +58,16 @@ const FULL: TenantRecord = {
   version: 7,
   tokens: [FIRST, SECOND],
   overrides: { version: 3, json: '{"forwarders":["a quoted \\"one\\""]}' },
+  spend: {
+    cap: { dayUsd: 1.5, monthUsd: 30, action: "sample", keepShare: 0.25 },
+    verdict: {
+      state: "capped",
+      period: "day",
+      spentUsd: 1.51,
+      limitUsd: 1.5,
+      untilMs: 1_795_392_000_000,
+    },
+  },
 };
 
 // Far enough that no alarm goes off while a test runs.
@@ -72,6 +83,32 @@ export function runTenantStorageContract(
       run(async ({ storage, tables }) => {
         expect(storage.load()).toBeUndefined();
         expect(tables()).toEqual([]);
+      }));
+
+    test("what shards report is kept beside the record, and goes with everything", () =>
+      run(async ({ storage, reopen }) => {
+        storage.save(PLAIN);
+        expect(storage.spendReports()).toEqual(new Map());
+        storage.saveSpend(3, { day: 20_787, dayUsd: 0.1, monthUsd: 2.5 });
+        storage.saveSpend(0, { day: 20_787, dayUsd: 0.2, monthUsd: 0.25 });
+        storage.saveSpend(3, { day: 20_788, dayUsd: 0, monthUsd: 2.75 });
+        for (const open of [storage, reopen()]) {
+          expect(open.spendReports()).toEqual(
+            new Map([
+              [0, { day: 20_787, dayUsd: 0.2, monthUsd: 0.25 }],
+              [3, { day: 20_788, dayUsd: 0, monthUsd: 2.75 }],
+            ]),
+          );
+        }
+        await storage.clear();
+        expect(reopen().spendReports()).toEqual(new Map());
+      }));
+
+    test("a cap that was set may be taken away", () =>
+      run(async ({ storage, reopen }) => {
+        storage.save(FULL);
+        storage.save({ ...FULL, spend: undefined });
+        expect(reopen().load()?.spend).toBeUndefined();
       }));
 
     test.each([

@@ -21,6 +21,32 @@ describeShardStorage("SQLite", (use) =>
   }),
 );
 
+describe("segment tables of before there was usage", () => {
+  test("are read as they are; the first row that is written adds the column", async () => {
+    await runInDurableObject(object(), async (_, state) => {
+      state.storage.sql.exec(
+        "CREATE TABLE seg_7 (id INTEGER PRIMARY KEY, head BLOB NOT NULL, body BLOB NOT NULL)",
+      );
+      state.storage.sql.exec("INSERT INTO seg_7 VALUES (1, ?, ?)", Uint8Array.of(1), Uint8Array.of(2));
+      const storage = new ShardSql(state.storage, DEFAULT_LIMITS.maxRowBytes);
+      expect(storage.epochs()).toEqual([7]);
+      expect([...storage.heads(7)]).toEqual([{ row: 1, head: Uint8Array.of(1) }]);
+      const row = { head: Uint8Array.of(3), body: Uint8Array.of(4), usage: Uint8Array.of(5) };
+      storage.appendRows(7, 2, [row], false);
+      storage.appendRows(7, 3, [row], false);
+      for (const open of [storage, new ShardSql(state.storage, DEFAULT_LIMITS.maxRowBytes)]) {
+        open.epochs();
+        expect([...open.heads(7)]).toEqual([
+          { row: 1, head: Uint8Array.of(1) },
+          { row: 2, head: row.head, usage: row.usage },
+          { row: 3, head: row.head, usage: row.usage },
+        ]);
+        expect([...open.bodies(7, 1)]).toEqual([Uint8Array.of(2), row.body, row.body]);
+      }
+    });
+  });
+});
+
 describe("migration to filter groups", () => {
   test("blocks of the first schema are young, with their filters, also those in parts", async () => {
     await runInDurableObject(object(), async (_, state) => {

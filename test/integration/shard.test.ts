@@ -117,7 +117,8 @@ describe("trace shard in workerd", () => {
     // CREATE TABLE counts 2, the alarm 1.
     expect(before.rowsWritten).toBeLessThanOrEqual(20 + 3);
     await shard().tick(Date.now() + DEFAULT_LIMITS.flushAgeMs);
-    expect((await shard().stats()).rowsWritten - before.rowsWritten).toBeLessThanOrEqual(2);
+    // The block, the alarm, the day's usage.
+    expect((await shard().stats()).rowsWritten - before.rowsWritten).toBeLessThanOrEqual(3);
   });
 
   test("rows: no row is larger than 1.9 MB, whatever the batch; the batch comes back whole", async () => {

@@ -96,7 +96,7 @@ export class Compactor extends RealCompactor {
       sleep: () => scheduler.wait(1),
       objects: objectsAround(real.objects, around),
       get shard() {
-        return shardAround(env.TRACE_SHARD.getByName(name), around);
+        return shardAround(real.shard, around);
       },
     };
   }
@@ -130,9 +130,9 @@ function shardAround(real: ShardJobsRpc, around: Around): ShardJobsRpc {
 }
 
 export class Tenant extends RealTenant {
-  override async view(): Promise<TenantView> {
+  override async view(takesUsage?: boolean): Promise<TenantView> {
     await faults.beforeView?.();
-    return super.view();
+    return super.view(takesUsage);
   }
 
   protected override ports(name: string, state: DurableObjectState, env: Bindings): TenantPorts {

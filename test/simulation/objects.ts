@@ -43,7 +43,10 @@ async function device<T>(context: SimContext, host: Host<T> | undefined): Promis
   throw new Error("simulated: sync fails");
 }
 
-export type ShardClient = Omit<TraceShardRpc, "tick" | "stats" | "snapshot" | "readSegments" | "findBeyond">;
+export type ShardClient = Omit<
+  TraceShardRpc,
+  "tick" | "stats" | "usage" | "snapshot" | "readSegments" | "findBeyond"
+>;
 
 export class ShardObject extends SimObject<Shard> {
   readonly index: number;
@@ -81,6 +84,9 @@ export class ShardObject extends SimObject<Shard> {
       wakeCompactor: () => this.#places.compactor(index).client(owner).wake(),
       requestGrowth: async (load) => {
         await this.#places.tenant().client(owner).requestGrowth(index, load);
+      },
+      reportSpend: async (report) => {
+        await this.#places.tenant().client(owner).reportSpend(index, report);
       },
     };
     const { suspended } = faults;
@@ -334,6 +340,8 @@ export class TenantObject extends SimObject<Tenant> {
           if (alarmMs !== undefined) storage.setAlarm(alarmMs);
         },
         audit: () => [],
+        saveSpend: () => undefined,
+        spendReports: () => new Map(),
         setAlarm: (atMs) => storage.setAlarm(atMs),
         clear: async () => {
           storage.set(undefined);
@@ -372,7 +380,16 @@ export class TenantObject extends SimObject<Tenant> {
 
   client(
     caller?: Owner,
-  ): Pick<TenantRpc, "view" | "setShardCount" | "requestGrowth" | "setRetention" | "startDeletion"> {
+  ): Pick<
+    TenantRpc,
+    | "view"
+    | "setShardCount"
+    | "requestGrowth"
+    | "setSpendCap"
+    | "reportSpend"
+    | "setRetention"
+    | "startDeletion"
+  > {
     const call = <R extends TenantReply | TenantView>(name: string, run: (tenant: Tenant) => R): Promise<R> =>
       this.call(
         name,
@@ -390,6 +407,8 @@ export class TenantObject extends SimObject<Tenant> {
       view: () => call("view", (tenant) => tenant.view()),
       setShardCount: (count) => call("set shards", (tenant) => tenant.setShardCount(count)),
       requestGrowth: (shard, load) => call("growth", (tenant) => tenant.requestGrowth(shard, load)),
+      setSpendCap: (cap) => call("spend cap", (tenant) => tenant.setSpendCap(cap)),
+      reportSpend: (shard, report) => call("spend", (tenant) => tenant.reportSpend(shard, report)),
       setRetention: (ms) => call("retention", (tenant) => tenant.setRetention(ms)),
       startDeletion: () => call("deletion", (tenant) => tenant.startDeletion()),
     };

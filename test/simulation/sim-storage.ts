@@ -13,6 +13,8 @@ import type {
   LookupTail,
   RetiredObject,
   ShardStorage,
+  StoredBytes,
+  UsageRow,
 } from "../../src/shard/storage.ts";
 import type { SegmentRow } from "../../src/segment/rows.ts";
 import type { BlockTail, CatalogueBlock, TimeRange } from "../../src/store/catalogue.ts";
@@ -134,9 +136,26 @@ export class SimStorage implements ShardStorage {
     this.#write((storage) => storage.appendRows(epoch, firstRow, rows, create));
   }
 
-  commitBlock(epoch: number, block: CatalogueBlock, tail: BlockTail): void {
+  commitBlock(epoch: number, block: CatalogueBlock, tail: BlockTail, usage?: readonly UsageRow[]): void {
     this.#hooks.fault("commit");
-    this.#write((storage) => storage.commitBlock(epoch, block, tail));
+    this.#write((storage) => storage.commitBlock(epoch, block, tail, usage));
+  }
+
+  saveUsage(rows: readonly UsageRow[]): void {
+    this.#hooks.fault("commit");
+    this.#write((storage) => storage.saveUsage(rows));
+  }
+
+  usageRows(from: number, to: number): UsageRow[] {
+    return this.#current.usageRows(from, to);
+  }
+
+  newestUsage(limit: number): UsageRow[] {
+    return this.#current.newestUsage(limit);
+  }
+
+  storedBytes(): StoredBytes {
+    return this.#current.storedBytes();
   }
 
   change(change: CatalogueChange): void {

@@ -5,7 +5,8 @@ import { STEP_NAMES } from "./faults.ts";
 import { report, shrink } from "./shrink.ts";
 import { type Outcome, type Plan, planOf, simulate } from "./simulation.ts";
 
-const SEEDS = 20;
+/** 33 has a shard die during a delete, and the store refuse one: no event of EVENTS may be left to chance. */
+const SEEDS = [...Array.from({ length: 20 }, (_, i) => i + 1), 33];
 const STEPS = 2000;
 
 /** What must have happened somewhere, or the seeds prove nothing. */
@@ -111,7 +112,7 @@ async function run(plan: Plan): Promise<Outcome> {
 }
 
 describe("simulation", () => {
-  test.for(Array.from({ length: SEEDS }, (_, i) => i + 1))("seed %i", async (seed) => {
+  test.for(SEEDS)("seed %i", async (seed) => {
     const outcome = await run(planOf(seed, STEPS));
     expect(outcome.log.length).toBe(STEPS + 1);
     for (const [what, count] of outcome.counts) counts.set(what, (counts.get(what) ?? 0) + count);

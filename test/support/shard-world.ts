@@ -11,6 +11,7 @@ import { MemoryShardStorage } from "../../src/shard/memory-storage.ts";
 import { Shard, type ShardLimits, type ShardPorts } from "../../src/shard/shard.ts";
 import { MemoryStore } from "../../src/store/memory-store.ts";
 import type { ShardJob, ShardJobsRpc } from "../../src/store/rpc.ts";
+import type { SpendReport } from "../../src/store/tenant-rpc.ts";
 import { unreachable } from "../../src/util/assert.ts";
 import { frameOf } from "./frames.ts";
 import { type Generator, makeGenerator } from "./generator.ts";
@@ -43,6 +44,8 @@ export class ShardWorld {
   wakes = 0;
   /** Whose shard it is; to be set before the shard is used. */
   tenant = "t";
+  /** What it said that it costs. */
+  readonly reports: SpendReport[] = [];
   readonly #generator: Generator;
   #shard: Shard | undefined;
 
@@ -65,6 +68,7 @@ export class ShardWorld {
       sleep: () => Promise.resolve(),
       wakeCompactor: async () => void this.wakes++,
       requestGrowth: () => Promise.resolve(),
+      reportSpend: async (report) => void this.reports.push(report),
     };
   }
 

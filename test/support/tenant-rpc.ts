@@ -9,6 +9,8 @@ export function tenantRpc(tenant: Tenant): TenantRpc {
     view: async () => structuredClone(tenant.view()),
     setShardCount: async (...args) => tenant.setShardCount(...args),
     requestGrowth: async (...args) => tenant.requestGrowth(...args),
+    setSpendCap: async (cap, change) => tenant.setSpendCap(cap, change),
+    reportSpend: async (shard, report) => tenant.reportSpend(shard, report),
     setRetention: async (...args) => tenant.setRetention(...args),
     setLimits: async (...args) => tenant.setLimits(...structuredClone(args)),
     startDeletion: async (change) => tenant.startDeletion(change),

@@ -12,6 +12,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/zipkin", "src/jaeger", "src/traceql"],
   ["src/segment", "src/block"],
   ["src/store"],
+  ["src/usage"],
   ["src/compaction"],
   ["src/ingest", "src/scan", "src/shard", "src/tenant"],
   ["src/access", "src/query"],

@@ -85,6 +85,18 @@ export const ShardCountSchema = z
 export const RetentionSchema = z
   .strictObject({ hours: z.number().nullable().openapi({ description: "null: the installation's default" }) })
   .openapi("Retention");
+const Usd = z.number().nullable().optional();
+export const SpendCapSchema = z
+  .strictObject({
+    dayUsd: Usd.openapi({ description: "USD a day (UTC); null: no limit", example: 2 }),
+    monthUsd: Usd.openapi({ description: "USD a month (UTC); null: no limit", example: 40 }),
+    action: z.enum(["reject", "sample"]).optional().openapi({
+      description: "At the cap: refuse spans with 429, or keep traces with errors and a share of the others",
+      default: "reject",
+    }),
+    keepShare: z.number().optional().openapi({ description: "Of `sample`, from 0 to 1", default: 0.1 }),
+  })
+  .openapi("SpendCap");
 export const RebuildSchema = z.object({ tenant: TenantIdSchema, shards: z.int() }).openapi("Rebuild");
 
 /** A page: numbers in a query are text. */

@@ -3,8 +3,10 @@ import { createRoute } from "@hono/zod-openapi";
 import type { TypedResponse } from "hono";
 import { actsFor } from "../../access/caller.ts";
 import { SINGLE_TENANT } from "../../model/ids.ts";
+import { DEFAULT_KEEP_SHARE, type SpendCap } from "../../model/spend.ts";
 import { PLATFORM } from "../../model/limits.ts";
 import type { TenantReply, TenantRpc, TenantView } from "../../store/tenant-rpc.ts";
+import { shardSettings } from "../../tenant/shard-settings.ts";
 import { writeCount } from "../../tenant/shard-map.ts";
 import { AppError } from "../../util/errors.ts";
 import { settleAll } from "../../util/parallel.ts";
@@ -31,6 +33,7 @@ import {
   RebuildSchema,
   RetentionSchema,
   ShardCountSchema,
+  SpendCapSchema,
   TenantIdSchema,
   TenantListSchema,
   TenantParams,
@@ -95,6 +98,15 @@ const retentionRoute = createRoute({
   responses: { 200: answers("The tenant after the change", TenantSchema), ...CHANGE_PROBLEMS },
 });
 
+const spendCapRoute = createRoute({
+  method: "put",
+  path: `${TENANT}/spend-cap`,
+  middleware: [operatorOnly, existing, jsonBody] as const,
+  summary: "What the tenant may cost, and what happens then (operator)",
+  request: { ...CHANGE, body: jsonRequest(SpendCapSchema) },
+  responses: { 200: answers("The tenant after the change", TenantSchema), ...CHANGE_PROBLEMS },
+});
+
 const rebuildRoute = createRoute({
   method: "post",
   path: `${TENANT}/rebuild-catalogue`,
@@ -145,6 +157,10 @@ export function tenantRoutes(app: AdminApp): void {
     const ms = hours === null ? undefined : hours * HOUR_MS;
     return answer(c, c.req.valid("param").tenant, (object) => object.setRetention(ms, changeOf(c)), 200);
   });
+  app.openapi(spendCapRoute, (c) => {
+    const cap = spendCapOf(c.req.valid("json"));
+    return answer(c, c.req.valid("param").tenant, (object) => object.setSpendCap(cap, changeOf(c)), 200);
+  });
   app.openapi(rebuildRoute, async (c) => {
     const { tenant } = c.req.valid("param");
     const { admin } = c.env.deps;
@@ -156,6 +172,17 @@ export function tenantRoutes(app: AdminApp): void {
   app.openapi(deleteRoute, (c) =>
     answer(c, c.req.valid("param").tenant, (object) => object.startDeletion(changeOf(c)), 202),
   );
+}
+
+/** Without a limit there is no cap. */
+function spendCapOf({
+  dayUsd,
+  monthUsd,
+  action = "reject",
+  keepShare = DEFAULT_KEEP_SHARE,
+}: z.infer<typeof SpendCapSchema>): SpendCap | undefined {
+  if ((dayUsd ?? monthUsd ?? null) === null) return undefined;
+  return { dayUsd: dayUsd ?? undefined, monthUsd: monthUsd ?? undefined, action, keepShare };
 }
 
 /** The tenant after a change. */
@@ -212,7 +239,7 @@ async function statsOf(
 async function rebuild(tenant: string, view: TenantView, admin: AdminPorts): Promise<number> {
   const begun = await eachShard(view.shardCount, async (shard) => {
     // A shard that lost its rows does not know the tenant's settings either: the retention decides what comes back.
-    await admin.shardOf(tenant, shard).configure({ retentionMs: view.retentionMs, limits: view.limits });
+    await admin.shardOf(tenant, shard).configure(shardSettings(view));
     await admin.compactorOf(tenant, shard).rebuild();
   });
   const failed = begun.flatMap((result, shard) => (result.status === "rejected" ? [shard] : []));

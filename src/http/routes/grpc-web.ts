@@ -1,6 +1,6 @@
 // POST /opentelemetry.proto.collector.trace.v1.TraceService/Export: OTLP over gRPC-Web.
 import { type Context, Hono } from "hono";
-import { ingestOtlp, rejectedCount } from "../../ingest/ingest.ts";
+import { ingestOtlp, isRefused, refusedCount } from "../../ingest/ingest.ts";
 import { readBody } from "../../ingest/read-body.ts";
 import { encodeExportResponse, encodeStatus } from "../../otlp/response.ts";
 import type { Limits } from "../../model/limits.ts";
@@ -99,11 +99,11 @@ async function call(
     const entry = await findEntry();
     const sent = { codec, bytes };
     const result = await ingestOtlp(entry.target, "protobuf", sent, entry.limits);
-    const { acceptedSpans, message } = result;
+    const { message } = result;
     const ok = { code: GRPC.ok, message: "" };
     if (message === "") return { message: encodeExportResponse("protobuf"), status: ok };
-    const rejectedSpans = rejectedCount(result.rejected);
-    if (acceptedSpans === 0 && rejectedSpans > 0) {
+    const rejectedSpans = refusedCount(result);
+    if (isRefused(result)) {
       return { status: { code: GRPC.invalidArgument, message } };
     }
     return { message: encodeExportResponse("protobuf", { rejectedSpans, message }), status: ok };

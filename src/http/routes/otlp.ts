@@ -1,7 +1,7 @@
 // POST /v1/traces: OTLP over HTTP.
 import { type Context, Hono } from "hono";
 import type { OtlpFormat } from "../../ingest/ingest.ts";
-import { ingestOtlp, rejectedCount } from "../../ingest/ingest.ts";
+import { ingestOtlp, isRefused, refusedCount } from "../../ingest/ingest.ts";
 import { codecOf, readBody } from "../../ingest/read-body.ts";
 import { encodeExportResponse, encodeStatus } from "../../otlp/response.ts";
 import { AppError } from "../../util/errors.ts";
@@ -57,10 +57,10 @@ async function exportTraces(
     const bytes = await readBody(request, limits);
     const entry = await findEntry(c);
     const result = await ingestOtlp(entry.target, format, { codec, bytes }, entry.limits);
-    const { acceptedSpans, message } = result;
+    const { message } = result;
     if (message === "") return answer(format, 200, encodeExportResponse(format));
-    const rejectedSpans = rejectedCount(result.rejected);
-    if (acceptedSpans === 0 && rejectedSpans > 0) throw new AppError("invalid_argument", message);
+    const rejectedSpans = refusedCount(result);
+    if (isRefused(result)) throw new AppError("invalid_argument", message);
     return answer(format, 200, encodeExportResponse(format, { rejectedSpans, message }));
   } catch (error) {
     return refused(format, error);

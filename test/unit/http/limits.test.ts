@@ -47,6 +47,7 @@ async function setUp({ limits = {}, shardLimits = limits, count = 1, caller = {}
       sleep: async () => undefined,
       wakeCompactor: async () => undefined,
       requestGrowth: async () => undefined,
+      reportSpend: async () => undefined,
     };
     return new Shard({ tenant: "single-tenant", shard }, DEFAULT_LIMITS, ports, null);
   });

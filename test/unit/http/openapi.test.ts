@@ -141,6 +141,7 @@ describe("what is answered is what is described", () => {
     [429, "PUT", `${TENANT}/shards`, { body: { count: 4 } }],
     [413, "PUT", `${TENANT}/shards`, { body: " ".repeat(65_537) }],
     [200, "PUT", `${TENANT}/retention`, { body: { hours: 1.5 } }],
+    [200, "PUT", `${TENANT}/spend-cap`, { body: { dayUsd: 2, action: "sample", keepShare: 0.2 } }],
     [412, "PUT", `${TENANT}/retention`, { body: { hours: 1.5 }, headers: { "if-match": '"0"' } }],
     [202, "POST", `${TENANT}/rebuild-catalogue`],
     [200, "PATCH", `${TENANT}/limits`, { body: { "ingestion.rate_limit_bytes": 1000 } }],

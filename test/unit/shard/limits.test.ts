@@ -33,6 +33,7 @@ function setUp(tenant: Partial<TenantLimits> = {}, installation: Partial<Limits>
         sleep: async () => undefined,
         wakeCompactor: async () => undefined,
         requestGrowth: async (load) => void growth.push(load),
+        reportSpend: async () => undefined,
       },
       await storage.getAlarm(),
     );

@@ -31,6 +31,7 @@ function makeBench(overrides: Partial<Limits> = {}, storage = new MemoryShardSto
     sleep: async () => void (clock.ms += 250),
     wakeCompactor: async () => undefined,
     requestGrowth: async (load) => void growth.push(load),
+    reportSpend: async () => undefined,
   };
   const make = async () =>
     new Shard({ tenant: "single-tenant", shard: 0 }, limits, ports, await storage.getAlarm());
@@ -89,8 +90,8 @@ describe("shard", () => {
     const beforeFlush = bench.storage.rowsWritten();
     bench.clock.ms += DEFAULT_LIMITS.flushAgeMs;
     expect(await shard.tick(bench.clock.ms)).toMatchObject({ flushedBlocks: 1 });
-    // The block, and an alarm for what comes later: merging, retention.
-    expect(bench.storage.rowsWritten() - beforeFlush).toBe(2);
+    // The block, the day's usage, and an alarm for what comes later: merging, retention.
+    expect(bench.storage.rowsWritten() - beforeFlush).toBe(3);
   });
 
   test("tick: flushes what is due, nothing before, and the block answers as the buffer did", async () => {

@@ -1,0 +1,117 @@
+// GET /api/usage: what the caller's tenants have used and what it costs. JSON, errors too.
+import { type Context, Hono } from "hono";
+import { actsFor, type Caller } from "../../access/caller.ts";
+import { parseTenantId } from "../../model/ids.ts";
+import { PLATFORM } from "../../model/limits.ts";
+import { shardName } from "../../store/keys.ts";
+import type { TenantView } from "../../store/tenant-rpc.ts";
+import { FORECAST_DAYS, monthOf } from "../../usage/bill.ts";
+import type { UsageLedger } from "../../usage/ledger.ts";
+import { dayOf, decodeUsage, UsageDays } from "../../usage/usage-days.ts";
+import { AppError } from "../../util/errors.ts";
+import { settleAll } from "../../util/parallel.ts";
+import { tenantsOf } from "../access.ts";
+import { type TenantUsage, usageJson, type UsageRange } from "../answers/usage-answer.ts";
+import type { AppDeps, AppEnv, UsagePorts } from "../deps.ts";
+import { jsonErrorResponse } from "../errors.ts";
+
+export const USAGE_PATH = "/api/usage";
+
+/** What `tenant` says when all of them are meant. */
+const ALL = "all";
+const MAX_DAYS = 400;
+
+export function usageRoutes(deps: AppDeps, usage: UsagePorts): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
+  app.get(USAGE_PATH, async (c) => {
+    const range = readRange(new URL(c.req.url).searchParams, deps.clock.now());
+    const tenants = await askedTenants(c, usage);
+    const found = await settleAll(tenants, PLATFORM.connections, (tenant) =>
+      tenantUsage(tenant, range, usage, deps.ledger),
+    );
+    const usages = found.map((result) => {
+      if (result.status === "rejected") throw result.reason;
+      return result.value;
+    });
+    return Response.json(usageJson(usages, range), { headers: { "cache-control": "no-store" } });
+  });
+  app.onError((error) => jsonErrorResponse(error));
+  return app;
+}
+
+/** `2026-11-30`, in days since 1970. */
+function readDay(params: URLSearchParams, name: string, fallback: number): number {
+  const text = params.get(name);
+  if (text === null || text === "") return fallback;
+  const ms = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(ms)) {
+    throw new AppError("invalid_argument", `${name} must be a date (UTC) like 2026-11-30, not "${text}"`);
+  }
+  return dayOf(ms);
+}
+
+/** From the first of the month to today, if nothing is said. */
+function readRange(params: URLSearchParams, nowMs: number): UsageRange {
+  const today = dayOf(nowMs);
+  const to = readDay(params, "to", today);
+  const from = readDay(params, "from", Math.min(to, monthOf(today).first));
+  if (from > to) throw new AppError("invalid_argument", "from is later than to");
+  if (to - from >= MAX_DAYS)
+    throw new AppError("invalid_argument", `the range is longer than ${MAX_DAYS} days`);
+  return { from, to, nowMs };
+}
+
+/** The tenants of the request, or those that `tenant` names, if the caller may ask for them. */
+async function askedTenants(c: Context<AppEnv>, { tenantNames }: UsagePorts): Promise<readonly string[]> {
+  const caller = c.get("caller");
+  const named = c.req.query("tenant");
+  if (named === undefined || named === "") return tenantsOf(c);
+  if (named !== ALL) {
+    const tenant = parseTenantId(named);
+    if (mayAsk(caller, tenant)) return [tenant];
+    throw new AppError("forbidden", `the token is not for tenant "${tenant}"`);
+  }
+  if (caller.kind === "operator") return tenantNames();
+  throw new AppError("forbidden", "all tenants are the operator's to see: it needs the admin secret");
+}
+
+/** Who may be anybody may ask for anybody, where tokens are not asked for: for the tenants that the request is for. */
+function mayAsk(caller: Caller, tenant: string): boolean {
+  return actsFor(caller, tenant) || caller.tenants.includes(tenant);
+}
+
+async function tenantUsage(
+  tenant: string,
+  range: UsageRange,
+  ports: UsagePorts,
+  ledger: UsageLedger | undefined,
+): Promise<TenantUsage> {
+  const view = await ports.viewOf(tenant);
+  const today = dayOf(range.nowMs);
+  const from = Math.min(range.from, monthOf(today).first, today - FORECAST_DAYS);
+  const usage = new UsageDays();
+  if (view.state === "active") {
+    const shards = Array.from({ length: view.shardCount }, (_, index) => index);
+    const parts = await settleAll(shards, PLATFORM.connections, async (index) => {
+      const shard = ports.shardOf(tenant, index);
+      const to = Math.max(range.to, today);
+      if (ledger === undefined) return shard.usage(from, to);
+      // What this isolate has counted itself is in the answer.
+      return ledger.carry(tenant, shardName(tenant, index), (deltas) => shard.usage(from, to, deltas));
+    });
+    for (const part of parts) {
+      if (part.status === "rejected") {
+        throw new AppError("unavailable", `a shard of tenant "${tenant}" is not reachable`, {
+          retryAfterMs: 1_000,
+          cause: part.reason,
+        });
+      }
+      usage.merge(decodeUsage(part.value));
+    }
+  }
+  return { tenant, usage, spend: view.spend, tokenNames: namesOf(view) };
+}
+
+function namesOf({ tokens = [] }: TenantView): ReadonlyMap<string, string> {
+  return new Map(tokens.map(({ id, name }) => [id, name]));
+}

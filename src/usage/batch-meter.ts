@@ -1,0 +1,28 @@
+// What ingest tells of a batch, whatever becomes of it.
+import { bodyCpuUs } from "./cpu-model.ts";
+import type { UsageLedger } from "./ledger.ts";
+
+export interface BodySize {
+  readonly sentBytes: number;
+  readonly inflatedBytes: number;
+  /** Whether it is made OTLP protobuf from something else. */
+  readonly isConverted: boolean;
+}
+
+export interface BatchMeter {
+  readonly body: (size: BodySize) => void;
+  /** @param reason of RejectedSpans, or the kind of the error */
+  readonly refused: (spans: number, reason: string) => void;
+}
+
+/** Counts in the ledger of the isolate. */
+export function batchMeter(ledger: UsageLedger, tenant: string): BatchMeter {
+  return {
+    body: ({ sentBytes, inflatedBytes, isConverted }) => {
+      const meter = ledger.meter(tenant);
+      meter.add("bytesIn", sentBytes);
+      meter.add("workerCpuUs", bodyCpuUs(inflatedBytes, isConverted));
+    },
+    refused: (spans, reason) => ledger.meter(tenant).add("refusedSpans", spans, reason),
+  };
+}
