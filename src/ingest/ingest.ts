@@ -125,19 +125,14 @@ async function ingestRaw(
   const { spanCount, rejected } = summary;
   const load = { bytes: raw.length, spans: spanCount };
   sender.rates?.take(load);
-  let traceTooLarge = 0;
+  let traceTooLarge: number;
   try {
-    const origin = shards.meter && { services: servicesOf(raw) };
-    const context = { shards, limits, caller: sender.caller, origin };
-    const only = onlyShard(summary, shards.count);
-    if (only === undefined)
-      traceTooLarge = await storeParts(context, splitByShard(raw, shards.count, limits));
-    else if (spanCount > 0) {
-      const isWhole = rejectedCount(rejected) === 0;
-      const whole = raw === received && asSent !== undefined ? asSent : rewritten(raw, limits);
-      const payload = isWhole ? whole : rewritten(dropRejectedSpans(raw, limits), limits);
-      traceTooLarge = await storeFrame(context, only, summary, payload);
-    }
+    traceTooLarge = await storeChecked(
+      shards,
+      { raw, summary },
+      limits,
+      raw === received ? asSent : undefined,
+    );
   } catch (error) {
     sender.rates?.giveBack(load);
     shards.meter?.refused(spanCount, isAppError(error) ? error.kind : "internal");
@@ -147,7 +142,6 @@ async function ingestRaw(
   for (const [reason, spans] of Object.entries<number>({ ...refused, spendCap: leftOut })) {
     if (spans > 0) shards.meter?.refused(spans, reason);
   }
-  const message = describeOutcome(refused, counts, limits);
   const unwanted = leftOut === 0 ? "" : `${leftOut} spans ${shards.sample?.reason}`;
   return {
     acceptedSpans: spanCount - traceTooLarge,
@@ -155,8 +149,30 @@ async function ingestRaw(
     rejected: refused,
     counts,
     ...(leftOut > 0 && { leftOut }),
-    message: [message, unwanted].filter((text) => text !== "").join("; "),
+    message: [describeOutcome(refused, counts, limits), unwanted].filter((text) => text !== "").join("; "),
   };
+}
+
+/**
+ * @param asSent how it came, if it may go on like that
+ * @returns spans that were refused because a shard has too much of their trace
+ */
+async function storeChecked(
+  shards: IngestTarget,
+  { raw, summary }: Pick<Checked, "raw" | "summary">,
+  limits: Limits,
+  asSent: Payload | undefined,
+): Promise<number> {
+  const origin = shards.meter && { services: servicesOf(raw) };
+  const context = { shards, limits, caller: shards.sender?.caller, origin };
+  const only = onlyShard(summary, shards.count);
+  if (only === undefined) return storeParts(context, splitByShard(raw, shards.count, limits));
+  if (summary.spanCount === 0) return 0;
+  const isWhole = rejectedCount(summary.rejected) === 0;
+  const payload = isWhole
+    ? (asSent ?? rewritten(raw, limits))
+    : rewritten(dropRejectedSpans(raw, limits), limits);
+  return storeFrame(context, only, summary, payload);
 }
 
 /** Without the traces that are not wanted. */
