@@ -1,12 +1,17 @@
 // Directory: the names of all tenants. It is asked when a Worker meets a tenant for the first time, not on each request.
 import { DurableObject } from "cloudflare:workers";
 import { DIRECTORY_MIGRATIONS } from "../migrations/index.ts";
+import type { InsightBook } from "../src/insight/book.ts";
 import type { Bindings } from "../src/store/bindings.ts";
+import type { InsightNote, InsightView } from "../src/store/insight-rpc.ts";
 import { type DirectoryReply, type DirectoryRpc, MAX_TENANTS } from "../src/store/directory-rpc.ts";
+import { insightBook } from "./insight-kv.ts";
 import { migrate } from "./migrate.ts";
 
 export class Directory extends DurableObject<Bindings> implements DirectoryRpc {
   readonly #sql: SqlStorage;
+  /** Undefined until somebody notes or asks. */
+  #insight: InsightBook | undefined;
 
   constructor(state: DurableObjectState, env: Bindings) {
     super(state, env);
@@ -34,6 +39,19 @@ export class Directory extends DurableObject<Bindings> implements DirectoryRpc {
     }
     this.#sql.exec("INSERT INTO tenant (name, created_ms) VALUES (?, ?)", tenant, nowMs);
     return { ok: true, isNew: true };
+  }
+
+  async note(note: InsightNote): Promise<undefined> {
+    this.#book.note(note);
+  }
+
+  async insight(): Promise<InsightView> {
+    return this.#book.view();
+  }
+
+  get #book(): InsightBook {
+    this.#insight ??= insightBook(this.ctx.storage);
+    return this.#insight;
   }
 
   async remove(tenant: string): Promise<void> {

@@ -7,6 +7,8 @@ import { shardName } from "../src/store/keys.ts";
 import { DIRECTORY_NAME } from "../src/store/directory-rpc.ts";
 import { objectStoreFor } from "../src/store/object-store-for.ts";
 import type { SpendCap } from "../src/model/spend.ts";
+import type { InsightBook } from "../src/insight/book.ts";
+import type { InsightNote, InsightView } from "../src/store/insight-rpc.ts";
 import type { TokenRecord } from "../src/model/token.ts";
 import type {
   AuditEntry,
@@ -26,12 +28,15 @@ import { must } from "../src/util/assert.ts";
 import { systemClock } from "../src/util/clock.ts";
 import { CountedSql } from "./counted-sql.ts";
 import { ObjectMeter } from "./object-meter.ts";
+import { insightBook } from "./insight-kv.ts";
 import { TenantSql } from "./tenant-sql.ts";
 
 export class Tenant extends DurableObject<Bindings> implements TenantRpc {
   readonly #tenant: TenantState;
   readonly #sql: CountedSql;
   readonly #meter = new ObjectMeter();
+  /** Undefined until somebody notes or asks. */
+  #insight: InsightBook | undefined;
 
   constructor(state: DurableObjectState, env: Bindings) {
     super(state, env);
@@ -103,12 +108,29 @@ export class Tenant extends DurableObject<Bindings> implements TenantRpc {
     return this.#meter.run(() => this.#tenant.audit(limit, before));
   }
 
+  async note(note: InsightNote): Promise<Uint8Array> {
+    return this.#meter.run(() => {
+      // What comes late must not outlive the tenant.
+      if (this.#tenant.view().state === "active") this.#book.note(note);
+      return encodeUsage(this.#meter.take(this.#sql.counts));
+    });
+  }
+
+  async insight(): Promise<InsightView> {
+    return this.#meter.run(() => this.#book.view());
+  }
+
   tick(now: number): Promise<void> {
     return this.#meter.run(() => this.#tenant.tick(now));
   }
 
   override alarm(): Promise<void> {
     return this.tick(systemClock.now());
+  }
+
+  get #book(): InsightBook {
+    this.#insight ??= insightBook(this.ctx.storage, (rows, value) => this.#meter.count(rows, value));
+    return this.#insight;
   }
 
   /** The outside world; tests put faults in by overriding it. */

@@ -15,6 +15,7 @@ import type {
   FindTraceReply,
   JobReply,
   SegmentsReply,
+  ShardCounts,
   ShardJob,
   ShardSettings,
   ShardSnapshot,
@@ -73,6 +74,18 @@ export class TraceShard extends DurableObject<Bindings> implements TraceShardRpc
 
   async stats(): Promise<ShardStats> {
     return this.#run((shard) => shard.stats());
+  }
+
+  async counts(): Promise<ShardCounts> {
+    return this.#run((shard) => shard.insight.counts(systemClock.now()));
+  }
+
+  async probe(mark: string): Promise<void> {
+    return this.#run((shard) => shard.insight.probe(mark));
+  }
+
+  async probed(): Promise<string | undefined> {
+    return this.#run((shard) => shard.insight.probed());
   }
 
   async usage(from: number, to: number, usage?: readonly UsageDelta[]): Promise<Uint8Array> {

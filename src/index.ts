@@ -6,13 +6,15 @@ import type { AppEnv } from "./http/deps.ts";
 import { createApp } from "./http/app.ts";
 import { errorResponse } from "./http/errors.ts";
 import { secured } from "./http/security-headers.ts";
+import { InsightReporter } from "./insight/reporter.ts";
 import { readConfig } from "./model/config.ts";
 import { SINGLE_TENANT } from "./model/ids.ts";
 import type { Bindings } from "./store/bindings.ts";
-import { DIRECTORY_NAME } from "./store/directory-rpc.ts";
+import { DIRECTORY_NAME, type DirectoryRpc } from "./store/directory-rpc.ts";
 import { shardName, tenantOfKey } from "./store/keys.ts";
 import { objectStoreFor } from "./store/object-store-for.ts";
 import type { TraceShardRpc } from "./store/rpc.ts";
+import type { TenantRpc } from "./store/tenant-rpc.ts";
 import { ShardMapCache } from "./tenant/shard-map-cache.ts";
 import { TenantNames } from "./tenant/tenant-names.ts";
 import { TenantShards } from "./tenant/tenant-shards.ts";
@@ -49,12 +51,25 @@ function appFor(bindings: Bindings): Hono<AppEnv> {
     clock: systemClock,
     keepAlive: waitUntil,
   });
+  const tenantOf = (tenant: string): TenantRpc => bindings.TENANT.getByName(tenant);
+  const directory = (): DirectoryRpc => bindings.DIRECTORY.getByName(DIRECTORY_NAME);
+  const insight = new InsightReporter({
+    send: async (tenant, note) => {
+      const usage = await (tenant === undefined ? directory() : tenantOf(tenant)).note(note);
+      if (tenant !== undefined && usage !== undefined) ledger.add(tenant, decodeUsage(usage));
+    },
+    clock: systemClock,
+    keepAlive: waitUntil,
+    sleep: (ms) => scheduler.wait(ms),
+  });
   return createApp({
     limits,
     corsAllowedOrigins,
     clock: systemClock,
     objects,
     ledger,
+    insight,
+    inspect: { tenantOf, shardOf, directory, views: maps },
     shards: new TenantShards(limits, {
       maps,
       clock: systemClock,
@@ -72,10 +87,10 @@ function appFor(bindings: Bindings): Hono<AppEnv> {
     authenticator: new Authenticator(access, { views: maps, names, clock: systemClock }),
     admin: {
       access,
-      tenantOf: (tenant) => bindings.TENANT.getByName(tenant),
+      tenantOf,
       shardOf,
       compactorOf: (tenant, index) => bindings.COMPACTOR.getByName(shardName(tenant, index)),
-      directory: () => bindings.DIRECTORY.getByName(DIRECTORY_NAME),
+      directory,
       forget: (tenant) => {
         maps.forget(tenant);
         names.forget();

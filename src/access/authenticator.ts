@@ -27,6 +27,13 @@ export interface AccessPorts {
 /** What a route asks for; `any`: whatever scope, but somebody who is known. */
 export type NeededScope = Scope | "any";
 
+export type OnToken = (home: string, id: string) => void;
+
+interface KnownToken {
+  readonly home: string;
+  readonly token: TokenRecord;
+}
+
 /** An unknown token is looked for in a new view of its tenant, once in so many ms: one just made is found soon. */
 const REFRESH_MS = 2_000;
 const OPEN_SCOPES: ReadonlySet<Scope> = new Set(["ingest", "read", "metrics"]);
@@ -51,26 +58,31 @@ export class Authenticator {
   }
 
   /**
+   * @param onToken is told of a token that is known, whatever becomes of the request
    * @throws AppError `unauthenticated` no or no good token, `forbidden` a token that may not, `invalid_argument` bad tenant
    * ids, `not_found` a tenant that there is not, `unavailable` when there is no admin secret yet or an object is out of reach
    */
-  async caller(headers: Headers, scope: NeededScope): Promise<Caller> {
+  async caller(headers: Headers, scope: NeededScope, onToken: OnToken = () => {}): Promise<Caller> {
     const { mode, adminToken } = this.#settings;
     if (mode === "open" && scope !== "admin") return this.#openCaller(headers, scope);
     if (adminToken === undefined) throw closed();
     const text = readCredentials(headers);
     if (text === undefined) throw new AppError("unauthenticated", NEEDS_TOKEN);
     const isOperator = isSameHash(await hashText(text), await hashText(adminToken));
-    const caller = isOperator ? this.#operator(headers) : await this.#tokenCaller(headers, text, scope);
+    const known = isOperator ? undefined : await this.#find(text);
+    if (known !== undefined) onToken(known.home, known.token.id);
+    const caller = known === undefined ? this.#operator(headers) : this.#tokenCaller(headers, scope, known);
     await this.#checkTenants(caller, scope);
     return caller;
   }
 
   #openCaller(headers: Headers, scope: NeededScope): Caller {
     const tenants = this.#named(headers);
-    if (tenants === undefined) throw noTenant();
-    if (scope === "ingest") theTenant(tenants);
-    return { kind: "open", actor: "anyone", tenants, scopes: OPEN_SCOPES };
+    // Who scrapes without naming a tenant asks for all of them.
+    if (tenants === undefined && scope !== "metrics") throw noTenant();
+    const named = tenants ?? [];
+    if (scope === "ingest") theTenant(named);
+    return { kind: "open", actor: "anyone", tenants: named, scopes: OPEN_SCOPES };
   }
 
   #operator(headers: Headers): Caller {
@@ -78,8 +90,7 @@ export class Authenticator {
     return { kind: "operator", actor: "operator", tenants, scopes: OPERATOR_SCOPES };
   }
 
-  async #tokenCaller(headers: Headers, text: string, scope: NeededScope): Promise<Caller> {
-    const { home, token } = await this.#find(text);
+  #tokenCaller(headers: Headers, scope: NeededScope, { home, token }: KnownToken): Caller {
     const { expiresMs, origins, scopes } = token;
     if (expiresMs !== undefined && expiresMs <= this.#ports.clock.now()) {
       throw new AppError("unauthenticated", `this token expired at ${new Date(expiresMs).toISOString()}`);
@@ -115,7 +126,7 @@ export class Authenticator {
     }
   }
 
-  async #find(text: string): Promise<{ readonly home: string; readonly token: TokenRecord }> {
+  async #find(text: string): Promise<KnownToken> {
     const home = tenantOfToken(text);
     const isPossible = home !== undefined && (this.#settings.isMultitenant || home === SINGLE_TENANT);
     if (!isPossible || !(await this.#ports.names.has(home))) {

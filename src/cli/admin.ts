@@ -27,6 +27,7 @@ const HELP = `npm run admin -- <verb> [--tenant <name>] [--url <address>] [--jso
   limits                   shows what the tenant may use
   set-limit <name>=<value> changes one of them; "default" for the installation's
   rebuild-catalogue        reads all blocks of the bucket into the catalogue that lacks them
+  doctor                   says what was refused and what to do, what came last, and tries whether it works
   audit                    shows who changed what and when; --limit 1000, --before <id>
 
   --tenant    default: that of the token, otherwise ${SINGLE_TENANT}

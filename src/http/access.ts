@@ -37,8 +37,11 @@ export function access(
     const { scope, refuse } = areas.find((area) => isIn(c.req, area)) ?? rest;
     if (scope !== "public") {
       try {
-        c.set("caller", (await authenticator?.caller(c.req.raw.headers, scope)) ?? ANYONE);
+        const report = c.get("report");
+        const onToken = (home: string, id: string): void => report.knownToken(home, id);
+        c.set("caller", (await authenticator?.caller(c.req.raw.headers, scope, onToken)) ?? ANYONE);
       } catch (error) {
+        c.get("report").failed(error);
         return refuse(c.req.raw, error);
       }
     }

@@ -6,11 +6,14 @@ import type { AppDeps, AppEnv } from "./deps.ts";
 import { errorResponse, jsonErrorResponse } from "./errors.ts";
 import { ADMIN_PATHS, OPENAPI_PATH, OVERRIDES_PATH } from "./admin/paths.ts";
 import { meterRequests } from "./meter-requests.ts";
+import { observe } from "./observe.ts";
 import { adminRoutes } from "./routes/admin.ts";
+import { DOCTOR_PATH, doctorRoutes } from "./routes/doctor.ts";
 import { GRPC_EXPORT_PATH, grpcRefusal, grpcWebRoutes } from "./routes/grpc-web.ts";
 import { JAEGER_PATH, jaegerRoutes } from "./routes/jaeger.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
 import { OTLP_PATH, otlpRefusal, otlpRoutes } from "./routes/otlp.ts";
+import { METRICS_PATH, prometheusRoutes } from "./routes/prometheus.ts";
 import { searchRoutes } from "./routes/search.ts";
 import { statusRoutes } from "./routes/status.ts";
 import { tagRoutes } from "./routes/tags.ts";
@@ -42,6 +45,8 @@ const AREAS: readonly Area[] = [
   { path: OPENAPI_PATH, scope: "any", refuse: jsonRefusal },
   { path: OVERRIDES_PATH, methods: ["GET", "HEAD"], scope: "read", refuse: plainRefusal },
   { path: OVERRIDES_PATH, scope: "admin", refuse: plainRefusal },
+  { path: DOCTOR_PATH, scope: "admin", refuse: jsonRefusal },
+  { path: METRICS_PATH, scope: "metrics", refuse: plainRefusal },
 ];
 
 /** Tempo's way: a line of text. */
@@ -56,6 +61,7 @@ function jsonRefusal(_: Request, error: unknown): Response {
 /** All routes over the given ports. */
 export function createApp(deps: AppDeps): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ getPath: routedPath });
+  app.use("*", observe(deps.clock, deps.insight));
   app.use("*", securityHeaders());
   const cors = ingestCors(deps.corsAllowedOrigins);
   for (const { path } of INGEST) app.use(path, cors);
@@ -78,7 +84,14 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   app.route("/", statusRoutes());
   if (deps.usage !== undefined) app.route("/", usageRoutes(deps, deps.usage));
   if (deps.admin !== undefined) app.route("/", adminRoutes(deps, deps.admin));
+  if (deps.inspect !== undefined) {
+    app.route("/", doctorRoutes(deps, deps.inspect));
+    app.route("/", prometheusRoutes(deps.inspect));
+  }
   app.notFound((c) => c.text("404 page not found\n", 404));
-  app.onError((error) => errorResponse(error));
+  app.onError((error, c) => {
+    c.get("report").failed(error);
+    return errorResponse(error);
+  });
   return app;
 }

@@ -30,6 +30,7 @@ export async function convertAndIngest(
   format: string,
   convert: Convert,
 ): Promise<Response> {
+  const report = c.get("report");
   try {
     const request = c.req.raw;
     const codec = codecOf(request.headers.get("content-encoding"));
@@ -40,17 +41,21 @@ export async function convertAndIngest(
     target.meter?.body({ sentBytes: sent.length, inflatedBytes: body.length, isConverted: true });
     const { traces, refusedSpans, firstRefusal } = convert(body, limits);
     if (refusedSpans > 0) target.meter?.refused(refusedSpans, "format");
-    const { acceptedSpans, rejected, leftOut, message } = await ingestConverted(target, traces, limits);
+    const result = await ingestConverted(target, traces, limits);
+    report.ingested(format, sent, result);
+    const { acceptedSpans, rejected, leftOut, message } = result;
     const refused = refusedSpans + rejectedCount(rejected);
     const reason = firstRefusal ?? message;
     if (refused > 0) {
       logWarning("spans refused", { format, refusedSpans: refused, acceptedSpans, reason });
       if (acceptedSpans === 0 && leftOut === undefined) throw new AppError("invalid_argument", reason);
+      report.partial(reason);
     } else if (leftOut !== undefined)
       logWarning("spans left out", { format, leftOut, acceptedSpans, reason });
     else if (message !== "") logWarning("attributes cut", { format, acceptedSpans, reason });
     return new Response(null, { status: 202 });
   } catch (error) {
+    report.failed(error);
     return errorResponse(error);
   }
 }

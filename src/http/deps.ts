@@ -2,15 +2,18 @@
 import type { Authenticator } from "../access/authenticator.ts";
 import type { Caller } from "../access/caller.ts";
 import type { AccessSettings } from "../model/config.ts";
+import type { InsightReporter } from "../insight/reporter.ts";
 import type { Limits } from "../model/limits.ts";
 import type { CompactorRpc } from "../store/compactor-rpc.ts";
 import type { DirectoryRpc } from "../store/directory-rpc.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { TraceShardRpc } from "../store/rpc.ts";
 import type { TenantRpc, TenantView } from "../store/tenant-rpc.ts";
+import type { ShardMapCache } from "../tenant/shard-map-cache.ts";
 import type { ShardDirectory } from "../tenant/tenant-shards.ts";
 import type { UsageLedger } from "../usage/ledger.ts";
 import type { Clock } from "../util/clock.ts";
+import type { RequestReport } from "./request-report.ts";
 
 /** What the admin API reaches. */
 export interface AdminPorts {
@@ -32,6 +35,15 @@ export interface UsagePorts {
   readonly tenantNames: () => Promise<readonly string[]>;
 }
 
+/** What the doctor and `/metrics` reach: they look into the objects of the whole installation. */
+export interface InspectPorts {
+  readonly tenantOf: (tenant: string) => Pick<TenantRpc, "view" | "insight">;
+  readonly shardOf: (tenant: string, index: number) => Pick<TraceShardRpc, "counts" | "probe" | "probed">;
+  readonly directory: () => Pick<DirectoryRpc, "list" | "insight">;
+  /** What is set for a tenant, as the isolate knows it. */
+  readonly views: Pick<ShardMapCache, "forReading">;
+}
+
 export interface AppDeps {
   readonly limits: Limits;
   readonly clock: Clock;
@@ -46,14 +58,19 @@ export interface AppDeps {
   readonly ledger?: UsageLedger;
   /** Absent: nobody is told what was used. */
   readonly usage?: UsagePorts;
+  /** Who is told what became of requests; absent: nobody. */
+  readonly insight?: InsightReporter;
+  /** Absent: there is neither doctor nor `/metrics`. */
+  readonly inspect?: InspectPorts;
   /** Absent: there is no admin API. */
   readonly admin?: AdminPorts;
 }
 
-/** What the middleware tells the routes. */
+/** What the middleware tells the routes, and they tell it. */
 export interface AppEnv {
   readonly Variables: {
     caller: Caller;
+    report: RequestReport;
     /** Of a query: what holds for its tenants. */
     limits: Limits;
   };

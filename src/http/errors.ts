@@ -3,6 +3,8 @@ import type { ErrorKind } from "../util/errors.ts";
 import { isAppError } from "../util/errors.ts";
 import { logError } from "../util/log.ts";
 
+const MAX_FRAMES = 12;
+
 interface KindMapping {
   readonly status: 400 | 401 | 403 | 404 | 412 | 413 | 415 | 428 | 429 | 500 | 503;
   /** google.rpc.Code, for OTLP's error bodies. */
@@ -31,21 +33,33 @@ export interface HttpError extends KindMapping {
   readonly version: number | undefined;
 }
 
-/** How an error is told to the caller. What is no AppError is a bug: logged, and told without its text. */
-export function httpError(error: unknown): HttpError {
-  if (isAppError(error)) {
-    if (error.kind === "corrupt" || error.kind === "internal") logError(error.message, { kind: error.kind });
-    return {
-      ...KINDS[error.kind],
-      message: error.message,
-      retryAfterMs: error.retryAfterMs,
-      version: error.version,
-    };
+/** How an error is told to the caller. What is no AppError is a bug, and told without its text. */
+export function describeError(error: unknown): HttpError {
+  if (!isAppError(error)) {
+    return { ...KINDS.internal, message: "internal error", retryAfterMs: undefined, version: undefined };
   }
-  logError("unexpected error", {
-    error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-  });
-  return { ...KINDS.internal, message: "internal error", retryAfterMs: undefined, version: undefined };
+  const { kind, message, retryAfterMs, version } = error;
+  return { ...KINDS[kind], message, retryAfterMs, version };
+}
+
+/** As `describeError`; faults of ours are logged. */
+export function httpError(error: unknown): HttpError {
+  if (!isAppError(error)) logError("unexpected error", faultFields(error));
+  else if (error.kind === "corrupt" || error.kind === "internal") {
+    logError("internal error", { kind: error.kind, reason: error.message });
+  }
+  return describeError(error);
+}
+
+/** Where it happened. What it says may quote spans: V8 puts the text that is no JSON into the message. */
+function faultFields(error: unknown): Readonly<Record<string, string>> {
+  if (!(error instanceof Error)) return { error: typeof error };
+  const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
+  return {
+    error: error.name,
+    reason: error.message,
+    stack: frames.slice(0, MAX_FRAMES).join("\n"),
+  };
 }
 
 /** Whole seconds of a Retry-After header: rounded up, so that nobody comes back too early. */

@@ -2,7 +2,7 @@
 import { findTrace, type FoundTrace, type TraceQuery } from "../query/find-trace.ts";
 import { scanCpuUs } from "../usage/cpu-model.ts";
 import { traceHash } from "../util/hash.ts";
-import { logError } from "../util/log.ts";
+import { logFailure } from "./answers/answer.ts";
 import type { AppDeps } from "./deps.ts";
 
 /**
@@ -20,7 +20,9 @@ export async function lookUpTrace(
   ).flat();
   const maxTraceBytes = Math.min(limits.maxTraceBytes, maxBytes);
   const found = await findTrace({ limits: { ...limits, maxTraceBytes }, objects, shards }, query, signal);
-  ledger?.meter(query.tenants[0] ?? "").add("workerCpuUs", scanCpuUs(found.inspectedBytes));
-  for (const failure of found.failures) logError("part of a trace could not be read", { ...failure });
+  const meter = ledger?.meter(query.tenants[0] ?? "");
+  meter?.add("workerCpuUs", scanCpuUs(found.inspectedBytes));
+  meter?.add("inspectedBytes", found.inspectedBytes);
+  for (const failure of found.failures) logFailure("part of a trace could not be read", failure);
   return found;
 }

@@ -3,12 +3,11 @@ import type { MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
 import type { Caller } from "../access/caller.ts";
 import { requestCpuUs } from "../usage/cpu-model.ts";
+import { REQUEST_BUCKETS_MS } from "../usage/counters.ts";
 import type { UsageLedger } from "../usage/ledger.ts";
 import type { Clock } from "../util/clock.ts";
 import type { AppEnv } from "./deps.ts";
 
-/** Upper bounds of the buckets of durations, in ms. Fewer tell too little of p99, more make each day's row longer. */
-const BUCKETS_MS = [10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000];
 const ABOVE = "inf";
 
 /** Runs behind `access`: a request that nobody may make belongs to no tenant. */
@@ -30,7 +29,7 @@ export function meterRequests(ledger: UsageLedger, clock: Clock): MiddlewareHand
     await next();
     const ms = clock.now() - startMs;
     const labels = [routePath(c, -1), String(c.res.status)];
-    const bound = BUCKETS_MS.find((most) => ms <= most);
+    const bound = REQUEST_BUCKETS_MS.find((most) => ms <= most);
     const ended = ledger.meter(tenant);
     ended.add("routeRequests", 1, ...labels);
     ended.add("routeMs", ms, ...labels);

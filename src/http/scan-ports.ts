@@ -19,6 +19,10 @@ export function scanPorts({ ledger, limits, objects, shards }: AppDeps): ScanPor
     shards: (await Promise.all(tenants.map((tenant) => shards.forScanning(tenant)))).flat(),
     cache,
     // As its request, a query over several tenants is the first one's.
-    noteInspected: (bytes) => ledger?.meter(tenants[0] ?? "").add("workerCpuUs", scanCpuUs(bytes)),
+    noteInspected: (bytes) => {
+      const meter = ledger?.meter(tenants[0] ?? "");
+      meter?.add("workerCpuUs", scanCpuUs(bytes));
+      meter?.add("inspectedBytes", bytes);
+    },
   });
 }

@@ -39,6 +39,8 @@ export interface IngestResult {
   readonly leftOut?: number;
   /** For the sender: what was refused or cut, and which limit it was; empty when nothing was. */
   readonly message: string;
+  /** Latest end of an accepted span in ms since 1970, 0 when there is none. */
+  readonly newestEndMs: number;
 }
 
 /** Who sends, and when. */
@@ -139,9 +141,7 @@ async function ingestRaw(
     throw error;
   }
   const refused = { ...rejected, traceTooLarge };
-  for (const [reason, spans] of Object.entries<number>({ ...refused, spendCap: leftOut })) {
-    if (spans > 0) shards.meter?.refused(spans, reason);
-  }
+  countRefused(shards.meter, { ...refused, spendCap: leftOut });
   const unwanted = leftOut === 0 ? "" : `${leftOut} spans ${shards.sample?.reason}`;
   return {
     acceptedSpans: spanCount - traceTooLarge,
@@ -149,8 +149,13 @@ async function ingestRaw(
     rejected: refused,
     counts,
     ...(leftOut > 0 && { leftOut }),
+    newestEndMs: Number(summary.maxEndNs / 1_000_000n),
     message: [describeOutcome(refused, counts, limits), unwanted].filter((text) => text !== "").join("; "),
   };
+}
+
+function countRefused(meter: BatchMeter | undefined, spansByReason: Readonly<Record<string, number>>): void {
+  for (const [reason, spans] of Object.entries(spansByReason)) if (spans > 0) meter?.refused(spans, reason);
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Limits } from "../model/limits.ts";
 import type { BlockTail, CatalogueBlock } from "../store/catalogue.ts";
 import { blockKey, datePrefix, parseBlockKey } from "../store/keys.ts";
 import type { JobBlock, JobReply, MergeJob, ShardJob } from "../store/rpc.ts";
+import type { Count } from "../usage/meter.ts";
 import { assert } from "../util/assert.ts";
 import { logWarning } from "../util/log.ts";
 import type { Catalogue } from "./catalogue.ts";
@@ -39,6 +40,7 @@ export interface JobsContext {
   readonly epochs: Epochs;
   readonly limits: Limits;
   readonly plan: PlanLimits;
+  readonly count: Count;
 }
 
 /** A line each: id, space, ms. */
@@ -100,7 +102,7 @@ export class Jobs {
   }
 
   commitMerge(id: number, output: CatalogueBlock, tail: BlockTail, nowMs: number): JobReply {
-    const { catalogue, limits, storage } = this.#context;
+    const { catalogue, count, limits, storage } = this.#context;
     const job = storage.job();
     if (job?.id !== id) return this.#commitLate(id, output, nowMs);
     assert(
@@ -118,6 +120,10 @@ export class Jobs {
       retire: job.inputs.map((input) => ({ id: input.id, key: input.key, deleteAtMs })),
       job: null,
     });
+    count("mergedBlocks", job.inputs.length);
+    count("mergedBytes", output.byteLength);
+    count("mergedTraces", output.traceCount);
+    count("merges", 1);
     return { ok: true };
   }
 
@@ -159,6 +165,7 @@ export class Jobs {
     const job = this.#context.storage.job();
     if (job?.id !== id) return;
     logWarning("job given up", { kind: job.kind, reason: message });
+    this.#context.count("givenUpJobs", 1);
     const inputs = inputsOf(job).map((block) => block.id);
     for (const block of culprits ?? inputs) this.#skipped.set(block, nowMs + SKIP_MS);
     for (const block of this.#skipped.keys()) {

@@ -1,6 +1,7 @@
 // Blocks whose spans have been kept long enough leave the catalogue, whole.
 import type { Limits } from "../model/limits.ts";
 import type { CatalogueBlock } from "../store/catalogue.ts";
+import type { Count } from "../usage/meter.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { retentionStart, type ShardStorage } from "./storage.ts";
 
@@ -13,12 +14,14 @@ export class Retention {
   readonly #storage: ShardStorage;
   readonly #catalogue: Catalogue;
   readonly #limits: Limits;
+  readonly #count: Count;
   /** The tenant's. */
   #setMs: number | undefined;
   /** When the first block ended, or earlier. Infinity when there is none, undefined before anybody has looked. */
   #firstEndMs: number | undefined;
 
-  constructor(storage: ShardStorage, catalogue: Catalogue, limits: Limits) {
+  constructor(storage: ShardStorage, catalogue: Catalogue, limits: Limits, count: Count) {
+    this.#count = count;
     this.#storage = storage;
     this.#catalogue = catalogue;
     this.#limits = limits;
@@ -61,6 +64,7 @@ export class Retention {
           remove: blocks.map(({ id }) => id),
           retire: blocks.map(({ id, key }) => ({ id, key, deleteAtMs })),
         });
+        this.#count("expiredBlocks", blocks.length);
       }
       await pause();
       this.#firstEndMs = this.#readFirstEnd();

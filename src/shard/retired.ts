@@ -16,16 +16,19 @@ export interface RetiredContext {
 
 /**
  * Deletes what is due at `nowMs`. Doing so again is harmless: no key comes into use a second time.
+ * @returns how many
  * @throws AppError `unavailable`: the rest stays due
  */
-export async function deleteRetired(context: RetiredContext, nowMs: number): Promise<void> {
+export async function deleteRetired(context: RetiredContext, nowMs: number): Promise<number> {
   const { storage, catalogue, epochs, objects } = context;
+  let deleted = 0;
   for (;;) {
     const due = storage.retiredBefore(nowMs, BATCH_OBJECTS);
-    if (due.length === 0) return;
+    if (due.length === 0) return deleted;
     // Never an object in use, whatever led to its key being here.
     const unused = due.filter(({ id }) => !catalogue.has(id) && !epochs.has(id));
     if (unused.length > 0) await objects.delete(unused.map(({ key }) => key));
+    deleted += unused.length;
     catalogue.change({ forget: due.map(({ id }) => id) });
   }
 }

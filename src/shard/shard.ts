@@ -17,6 +17,7 @@ import type {
   UsageDelta,
 } from "../store/rpc.ts";
 import { countedStore } from "../usage/counted-store.ts";
+import type { Count } from "../usage/meter.ts";
 import { encodeUsage } from "../usage/usage-days.ts";
 import { AppError, messageOf } from "../util/errors.ts";
 import { Admission, sharesOf } from "./admission.ts";
@@ -36,6 +37,7 @@ import { Retention } from "./retention.ts";
 import { deleteRetired } from "./retired.ts";
 import { NO_SPANS, readSegments, takeSnapshot } from "./snapshot.ts";
 import type { ShardPorts } from "./ports.ts";
+import { ShardInsight } from "./shard-insight.ts";
 import { SpendWatch } from "./spend-watch.ts";
 import type { UsageBook } from "./usage-book.ts";
 
@@ -84,6 +86,7 @@ export class Shard {
   readonly #metering: Metering;
   readonly #usage: UsageBook;
   readonly #spend: SpendWatch;
+  readonly insight: ShardInsight;
   readonly #alarm: Alarm;
   #flushFailures = 0;
   #appends = 0;
@@ -102,6 +105,7 @@ export class Shard {
     this.#ports = { ...ports, objects };
     this.#metering = new Metering(storage, clock, ports.openingRows);
     this.#usage = this.#metering.book;
+    const count: Count = (name, value) => this.#metering.count(name, value);
     this.#epochs = new Epochs(
       {
         storage,
@@ -113,15 +117,15 @@ export class Shard {
       clock.now(),
     );
     this.#catalogue = new Catalogue(storage, limits.catalogueCacheBytes);
+    const parts = { storage, catalogue: this.#catalogue, epochs: this.#epochs };
     this.#jobs = new Jobs({
       ...identity,
-      storage,
-      catalogue: this.#catalogue,
-      epochs: this.#epochs,
+      ...parts,
       limits,
       plan: limits.plan ?? PLAN_LIMITS,
+      count,
     });
-    this.#retention = new Retention(storage, this.#catalogue, limits);
+    this.#retention = new Retention(storage, this.#catalogue, limits, count);
     this.#destruction = new Destruction({ ...identity, storage, objects, limits });
     this.#admission = new Admission({ ...identity, storage, catalogue: this.#catalogue, limits });
     this.#commits = new GroupCommit({
@@ -130,6 +134,12 @@ export class Shard {
       commit: (frames) => this.#commit(frames),
     });
     this.#spend = new SpendWatch({ storage, usage: this.#usage, report: ports.reportSpend });
+    this.insight = new ShardInsight({
+      ...parts,
+      usage: this.#usage,
+      since: () => ({ appends: this.#appends, failedReads: this.#failedReads }),
+      isGoing: () => this.#destruction.hasBegun,
+    });
     this.#load = new LoadMeter(limits.growth);
     this.#lastTickMs = clock.now();
     this.#alarm = new Alarm(storage, alarmAt);
@@ -224,16 +234,7 @@ export class Shard {
   }
 
   stats(): ShardStats {
-    return {
-      liveSpans: this.#epochs.spanCount,
-      liveBytes: this.#epochs.rawBytes,
-      epochs: this.#epochs.count,
-      blocks: this.#catalogue.count,
-      rowsWritten: this.#ports.storage.rowsWritten(),
-      rowsRead: this.#ports.storage.rowsRead(),
-      appends: this.#appends,
-      failedReads: this.#failedReads,
-    };
+    return this.insight.stats();
   }
 
   usage(from: number, to: number, usage: readonly UsageDelta[] = []): Uint8Array {
@@ -427,6 +428,7 @@ export class Shard {
         flushedBlocks++;
         flushedSpans += spans;
       } catch (failure) {
+        this.#metering.count("flushErrors", 1);
         error ??= messageOf(failure);
       }
     }
@@ -460,7 +462,8 @@ export class Shard {
     await this.#retention.expire(nowMs, pause);
     // An object is deleted only when it is certain that the catalogue does not know it any more.
     await storage.sync();
-    await deleteRetired({ storage, catalogue: this.#catalogue, epochs: this.#epochs, objects }, nowMs);
+    const retired = { storage, catalogue: this.#catalogue, epochs: this.#epochs, objects };
+    this.#metering.count("deletedObjects", await deleteRetired(retired, nowMs));
     const jobsAt = this.#planUpkeep(nowMs);
     if (jobsAt !== undefined && jobsAt <= nowMs) await wakeCompactor();
   }
@@ -486,6 +489,7 @@ export class Shard {
       await sleep(HOLD_POLL_MS);
       this.#epochs.noteWait(epoch, HOLD_POLL_MS);
     }
+    this.#metering.count("flushedBlocks", 1);
     this.#metering.flush((days) => this.#catalogue.commitEpoch(epoch, block, tail, days));
     this.#retention.note(block);
     this.#epochs.forget(epoch);

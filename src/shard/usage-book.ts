@@ -196,14 +196,8 @@ export class UsageBook {
 
   /** All counts of the days from `from` to `to`, both included, up to now. */
   between(from: number, to: number, nowMs: number): UsageDays {
-    const usage = new UsageDays();
-    const rows = this.#storage.usageRows(from, to);
+    const usage = this.durable(from, to);
     this.#collect(nowMs, 0, 0);
-    for (const row of rows) {
-      if (!this.#kept.has(row.day))
-        usage.merge(readable(() => decodeRide(row.usage).usage) ?? new UsageDays());
-    }
-    for (const [day, { total }] of this.#kept) if (day >= from && day <= to) usage.on(day).merge(total);
     for (const day of this.#fresh.days) {
       if (day >= from && day <= to) usage.on(day).merge(this.#fresh.on(day));
     }
@@ -220,6 +214,17 @@ export class UsageBook {
     }
     const dayUsd = billOf(this.#day(day).total, this.#fresh.on(day)).usd;
     return { day, dayUsd, monthUsd: this.#monthBefore.usd + dayUsd };
+  }
+
+  /** Of the counts of the same days those that are durable: they never become less, whatever happens to the object. */
+  durable(from: number, to: number): UsageDays {
+    const usage = new UsageDays();
+    for (const row of this.#storage.usageRows(from, to)) {
+      if (this.#kept.has(row.day)) continue;
+      usage.merge(readable(() => decodeRide(row.usage).usage) ?? new UsageDays());
+    }
+    for (const [day, { total }] of this.#kept) if (day >= from && day <= to) usage.on(day).merge(total);
+    return usage;
   }
 
   /** Brings what is counted elsewhere into today's counts. */

@@ -1,4 +1,5 @@
-// The Directory object's methods: the names of all tenants.
+// The Directory object's methods: the names of all tenants, and requests that were refused before one was known.
+import type { InsightRpc } from "./insight-rpc.ts";
 
 /** There is one. */
 export const DIRECTORY_NAME = "directory";
@@ -11,7 +12,7 @@ export type DirectoryReply =
   | { readonly ok: false; readonly kind: "rate_limited"; readonly message: string };
 
 /** `single-tenant`, which is always there, is not in it. */
-export interface DirectoryRpc {
+export interface DirectoryRpc extends InsightRpc {
   /** Ascending. */
   list(): Promise<string[]>;
   /** What `list` says of one tenant. */

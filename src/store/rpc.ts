@@ -116,6 +116,17 @@ export type SegmentsReply =
       readonly frames: ReadableStream<Uint8Array>;
     };
 
+/** What a shard tells of itself to whoever watches. */
+export interface ShardCounts {
+  readonly stats: ShardStats;
+  /** Blocks that wait to be merged or indexed. */
+  readonly youngBlocks: number;
+  readonly blockBytes: number;
+  readonly sqliteBytes: number;
+  /** What is durable of this month's (UTC) counts, all as of one day: usage/usage-days.ts. */
+  readonly usage: Uint8Array;
+}
+
 export interface TickReport {
   readonly flushedBlocks: number;
   readonly flushedSpans: number;
@@ -265,6 +276,11 @@ export interface TraceShardRpc extends ShardJobsRpc {
   /** What the alarm does at time `now` (ms): flush what is due, delete what is due, wake the compactor. */
   tick(now: number): Promise<TickReport>;
   stats(): Promise<ShardStats>;
+  counts(): Promise<ShardCounts>;
+  /** Writes a mark of 64 characters at most, durably, over the one before: no span. */
+  probe(mark: string): Promise<void>;
+  /** The mark that was written last. */
+  probed(): Promise<string | undefined>;
   /** What was counted from one day (since 1970, UTC) to another, both included: usage/usage-days.ts. */
   usage(from: number, to: number, usage?: readonly UsageDelta[]): Promise<Uint8Array>;
   /** Counts blocks that a lookup could not read. */

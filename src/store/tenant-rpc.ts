@@ -2,6 +2,7 @@
 import type { SpendCap, SpendSettings } from "../model/spend.ts";
 import type { TenantLimitOverrides } from "../model/tenant-limits.ts";
 import type { TokenRecord } from "../model/token.ts";
+import type { InsightRpc } from "./insight-rpc.ts";
 
 /** How many shards a tenant's spans are spread over from a time on. */
 export interface ShardMapVersion {
@@ -96,7 +97,7 @@ export interface SpendReport {
   readonly monthUsd: number;
 }
 
-export interface TenantRpc {
+export interface TenantRpc extends InsightRpc {
   /**
    * A tenant that nobody ever set anything for has one shard and the defaults; asking leaves nothing behind.
    * @param takesUsage whether the caller counts for the tenant, and takes what the object cost

@@ -114,7 +114,7 @@ export class AgedCache<T> {
           if (entry.call === call) entry.call = undefined;
           entry.failedMs = this.#ports.clock.now();
           entry.failure = error;
-          logWarning(`${this.#describe(key)} cannot be had`, { error: messageOf(error) });
+          logWarning("an object could not be asked", { what: this.#describe(key), error: messageOf(error) });
         },
       ),
     );

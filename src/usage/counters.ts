@@ -64,6 +64,20 @@ export const COUNTERS = {
   routeMs: labelled(["route", "status"], ROUTES_MAX),
   /** Those that took no more than `le` ms, and more than the bound below it. */
   routeBucket: labelled(["route", "status", "le"], 5 * ROUTES_MAX),
+  /** Bytes that queries looked at. */
+  inspectedBytes: plain(),
+  /** Blocks that were made of live spans, and times that this failed. */
+  flushedBlocks: plain(),
+  flushErrors: plain(),
+  /** Merges, the blocks that went into them, the bytes and traces of what came out, and jobs that could not be done. */
+  merges: plain(),
+  mergedBlocks: plain(),
+  mergedBytes: plain(),
+  mergedTraces: plain(),
+  givenUpJobs: plain(),
+  /** Blocks that were kept long enough, and objects that were deleted, those that a merge replaced too. */
+  expiredBlocks: plain(),
+  deletedObjects: plain(),
 } as const satisfies Readonly<Record<string, Counter>>;
 
 export type CounterName = keyof typeof COUNTERS;
@@ -96,7 +110,20 @@ export const COUNTER_NUMBERS: readonly CounterName[] = [
   "routeRequests",
   "routeMs",
   "routeBucket",
+  "inspectedBytes",
+  "flushedBlocks",
+  "flushErrors",
+  "merges",
+  "mergedBlocks",
+  "mergedBytes",
+  "mergedTraces",
+  "givenUpJobs",
+  "expiredBlocks",
+  "deletedObjects",
 ];
+
+/** Upper bounds of `routeBucket`, in ms. Fewer tell too little of p99, more make each day's row longer. */
+export const REQUEST_BUCKETS_MS = [10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000] as const;
 
 /** What stands for labels beyond `maxSeries`. */
 export const OTHER = "other";

@@ -7,6 +7,9 @@ const LABEL_MAX = 120;
 /** Joins labels to a key; it is taken out of values. */
 const SEPARATOR = "\u0000";
 
+/** Counts, of a counter without labels. */
+export type Count = (name: CounterName, value: number) => void;
+
 /** One count. */
 export interface Series {
   readonly labels: readonly string[];

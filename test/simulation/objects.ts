@@ -45,7 +45,7 @@ async function device<T>(context: SimContext, host: Host<T> | undefined): Promis
 
 export type ShardClient = Omit<
   TraceShardRpc,
-  "tick" | "stats" | "usage" | "snapshot" | "readSegments" | "findBeyond"
+  "tick" | "stats" | "usage" | "snapshot" | "readSegments" | "findBeyond" | "counts" | "probe" | "probed"
 >;
 
 export class ShardObject extends SimObject<Shard> {

@@ -16,6 +16,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/compaction"],
   ["src/ingest", "src/scan", "src/shard", "src/tenant"],
   ["src/access", "src/query"],
+  ["src/insight"],
   ["src/http", "durable-objects"],
   ["src"], // src/index.ts, the composition root
   ["src/cli"], // commands for a developer's machine; never part of the Worker

@@ -3,6 +3,7 @@ import { createInterface } from "node:readline/promises";
 import { TENANT_LIMIT_SPECS } from "../../model/tenant-limits.ts";
 import { SCOPES } from "../../model/token.ts";
 import { adminLines, browserLines, readLines, sdkLines } from "../snippets.ts";
+import { doctorLines } from "./doctor-lines.ts";
 import { type Request, UsageError } from "./client.ts";
 import { tableLines } from "./table.ts";
 
@@ -149,6 +150,13 @@ export const VERBS: Readonly<Record<string, Verb>> = {
       body: limitsIn([needed(argument, "<name>=<value>")]),
     }),
     show: showLimits,
+  },
+  doctor: {
+    request: (argument, { tenant }) => ({
+      method: "GET",
+      path: `/api/doctor${query({ tenant: argument ?? tenant })}`,
+    }),
+    show: doctorLines,
   },
   audit: {
     request: (_, { tenant, limit, before }) => ({

@@ -101,11 +101,19 @@ export function messageAnswer<Desc extends DescMessage>(
 /** Sources named in a message; with hundreds of blocks the rest is only counted. */
 const MAX_NAMED = 3;
 
+/** Tells the operator of a source that could not be read. */
+export function logFailure(
+  what: string,
+  { source, kind, message }: { readonly source: string; readonly kind: string; readonly message: string },
+): void {
+  logError(what, { source, kind, reason: message });
+}
+
 /** What is missing, for people; undefined when everything was read. What failed is logged. */
 export function missingText({ failures }: Pick<ScanReport, "failures">): string | undefined {
   for (const failure of failures) {
     // A limit that does its work is no fault.
-    if (failure.kind !== "too_large") logError("a part of the spans could not be read", { ...failure });
+    if (failure.kind !== "too_large") logFailure("a part of the spans could not be read", failure);
   }
   if (failures.length === 0) return undefined;
   const named = failures

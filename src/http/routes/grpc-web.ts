@@ -9,6 +9,7 @@ import { methodNotAllowed, plainText } from "../convert-ingest.ts";
 import type { AppDeps, AppEnv } from "../deps.ts";
 import { httpError } from "../errors.ts";
 import type { GrpcStatus } from "../grpc-web.ts";
+import type { RequestReport } from "../request-report.ts";
 import {
   ACCEPTED_ENCODINGS,
   GRPC,
@@ -53,7 +54,7 @@ async function post(c: Context<AppEnv>, deps: AppDeps, findEntry: FindEntry): Pr
     const supported = [...BINARY_TYPES, ...TEXT_TYPES].join(", ");
     return plainText(415, `415 unsupported media type, supported: [${supported}]`);
   }
-  return answered(await call(c.req.raw, isText, deps.limits, () => findEntry(c)), isText);
+  return answered(await call(c, isText, deps.limits, () => findEntry(c)), isText);
 }
 
 /** The answer to a call that is refused before it is read. */
@@ -84,32 +85,42 @@ function streamOf(body: Uint8Array): ReadableStream<Uint8Array> {
 }
 
 async function call(
-  request: Request,
+  c: Context<AppEnv>,
   isText: boolean,
   limits: Limits,
   findEntry: () => Promise<IngestEntry>,
 ): Promise<Outcome> {
+  const request = c.req.raw;
+  const report = c.get("report");
   try {
     const received = await readBody(request, limits);
     const body = isText ? decodeBase64Pieces(received) : received;
-    if (body === undefined) return { status: { code: GRPC.internal, message: "body is no base64" } };
+    if (body === undefined) return unread(report, { code: GRPC.internal, message: "body is no base64" });
     const unary = readUnaryMessage(body, request.headers.get("grpc-encoding"));
-    if (!unary.ok) return { status: unary.status };
+    if (!unary.ok) return unread(report, unary.status);
     const { codec, bytes } = unary;
     const entry = await findEntry();
     const sent = { codec, bytes };
     const result = await ingestOtlp(entry.target, "protobuf", sent, entry.limits);
+    report.ingested("otlp/grpc-web", received, result);
     const { message } = result;
     const ok = { code: GRPC.ok, message: "" };
     if (message === "") return { message: encodeExportResponse("protobuf"), status: ok };
     const rejectedSpans = refusedCount(result);
     if (isRefused(result)) {
-      return { status: { code: GRPC.invalidArgument, message } };
+      return unread(report, { code: GRPC.invalidArgument, message });
     }
     return { message: encodeExportResponse("protobuf", { rejectedSpans, message }), status: ok };
   } catch (error) {
+    report.failed(error);
     return { status: statusOf(error) };
   }
+}
+
+/** HTTP's status is 200 all the same: the doctor is told what it would be over HTTP. */
+function unread(report: RequestReport, status: GrpcStatus): Outcome {
+  report.refused({ status: 400, kind: "invalid_argument", message: status.message });
+  return { status };
 }
 
 /** gRPC's mapping differs from that of OTLP over HTTP in a message too large. Without RetryInfo it is permanent. */

@@ -48,6 +48,7 @@ async function exportTraces(
   findEntry: FindEntry,
 ): Promise<Response> {
   const request = c.req.raw;
+  const report = c.get("report");
   const format = formatOf(request.headers.get("content-type"));
   if (format === undefined) {
     return text(415, "415 unsupported media type, supported: [application/json, application/x-protobuf]");
@@ -55,14 +56,17 @@ async function exportTraces(
   try {
     const codec = codecOf(request.headers.get("content-encoding"));
     const bytes = await readBody(request, limits);
+    report.body(codec, bytes);
     const entry = await findEntry(c);
     const result = await ingestOtlp(entry.target, format, { codec, bytes }, entry.limits);
+    report.ingested(`otlp/http ${format}`, bytes, result);
     const { message } = result;
     if (message === "") return answer(format, 200, encodeExportResponse(format));
     const rejectedSpans = refusedCount(result);
     if (isRefused(result)) throw new AppError("invalid_argument", message);
     return answer(format, 200, encodeExportResponse(format, { rejectedSpans, message }));
   } catch (error) {
+    report.failed(error);
     return refused(format, error);
   }
 }

@@ -7,7 +7,7 @@ import { decodeHead, openBody } from "../../../src/segment/frame.ts";
 import type { AppendBatch, AppendResult } from "../../../src/store/rpc.ts";
 import { shardOfHash } from "../../../src/util/hash.ts";
 import { makeGenerator } from "../../support/generator.ts";
-import { batchOf, encode, SPAN_ID, spanWith } from "../../support/otlp.ts";
+import { batchOf, decode, encode, SPAN_ID, spansOf, spanWith } from "../../support/otlp.ts";
 import { spanBag } from "../../support/span-bag.ts";
 
 interface Call {
@@ -56,6 +56,11 @@ function opened({ batch }: Call): Uint8Array {
 
 const generator = makeGenerator({ seed: 3 });
 
+function newestEndOf(batch: Uint8Array): number {
+  const ends = [...spansOf(decode(batch))].map((span) => span.endTimeUnixNano);
+  return Number(ends.reduce((a, b) => (a > b ? a : b), 0n) / 1_000_000n);
+}
+
 beforeEach(() => void vi.spyOn(console, "warn").mockReturnValue());
 
 describe("ingest to several shards", () => {
@@ -67,6 +72,7 @@ describe("ingest to several shards", () => {
       rawBytes: batch.length,
       rejected: { tooLarge: 0, traceId: 0, spanId: 0, traceTooLarge: 0 },
       counts: { truncatedAttributes: 0, droppedAttributes: 0, implausibleStarts: 0 },
+      newestEndMs: newestEndOf(batch),
       message: "",
     });
     expect(calls.map(({ shard }) => shard)).toEqual([0, 1, 2, 3]);
@@ -116,6 +122,8 @@ describe("ingest to several shards", () => {
     expect(result).toMatchObject({
       acceptedSpans: 12,
       rejected: { tooLarge: 0, traceId: 4, spanId: 4, traceTooLarge: 0 },
+      // These spans have no times.
+      newestEndMs: 0,
     });
     expect(spanBag(calls.map(opened))).toHaveLength(12);
   });
