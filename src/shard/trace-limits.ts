@@ -101,10 +101,15 @@ class Group {
     return { ok: false, kind: "trace_too_large", message, traceHashes };
   }
 
-  #tooMany({ shardCount }: ParsedFrame, newTraces: number): AppendResult | undefined {
+  #tooMany({ parsed, shardCount }: ParsedFrame, newTraces: number): AppendResult | undefined {
     const max = maxLiveTraces(this.#limits, shardCount);
+    const traces = parsed.traceHashes?.length ?? 0;
     const actual = this.#live.traceCount + this.#newTraces;
     if (newTraces === 0 || actual + newTraces <= max) return undefined;
+    if (traces > max) {
+      const message = `the batch has ${traces} traces, more than the ${max} of a shard: send fewer at a time`;
+      return { ok: false, kind: "too_large", message };
+    }
     const counts = `local: ${max} global: ${this.#limits.tenant.maxLiveTraces} actual local: ${actual}`;
     const message =
       `LIVE_TRACES_EXCEEDED: max live traces exceeded for tenant ${this.#tenant}: ` +

@@ -213,6 +213,16 @@ describe("live traces", () => {
     expect(await shard.append(spansOf([3, 10]))).toEqual({ ok: true });
   });
 
+  test("a batch of more than there may ever be is 413: it would never pass", async () => {
+    const shard = await setUp({ maxLiveTraces: 10 }).open();
+    expect(await shard.append(spansOf(many(11)))).toEqual({
+      ok: false,
+      kind: "too_large",
+      message: "the batch has 11 traces, more than the 10 of a shard: send fewer at a time",
+    });
+    expect(await shard.append(spansOf(many(10)))).toEqual({ ok: true });
+  });
+
   test("the shard's share, and its own bound", async () => {
     const shared = await setUp({ maxLiveTraces: 10 }).open();
     expect(await shared.append(spansOf(many(5), { shardCount: 2 }))).toEqual({ ok: true });
