@@ -28,6 +28,10 @@ const HELP = `npm run admin -- <verb> [--tenant <name>] [--url <address>] [--jso
   set-limit <name>=<value> changes one of them; "default" for the installation's
   rebuild-catalogue        reads all blocks of the bucket into the catalogue that lacks them
   doctor                   says what was refused and what to do, what came last, and tries whether it works
+  usage [<name>]           shows what the tenant has used this month and what it costs; "all" for all tenants
+  spend-cap                sets what the tenant may cost; "none" takes the cap away:
+    --day 2 --month 40       USD
+    --at-cap reject          or sample: keeps traces with errors and --keep 0.1 of the others
   audit                    shows who changed what and when; --limit 1000, --before <id>
 
   --tenant    default: that of the token, otherwise ${SINGLE_TENANT}
@@ -55,6 +59,10 @@ async function run(): Promise<void> {
       origin: { type: "string", multiple: true, default: [] },
       expires: { type: "string" },
       set: { type: "string", multiple: true, default: [] },
+      day: { type: "string" },
+      month: { type: "string" },
+      "at-cap": { type: "string" },
+      keep: { type: "string" },
       limit: { type: "string" },
       before: { type: "string" },
     },

@@ -215,6 +215,25 @@ describe("tenants and tokens", () => {
     expect(JSON.parse(stdout)).toMatchObject({ tokens: [{ limits: { "ingestion.burst_size_spans": 2 } }] });
   });
 
+  test("usage and spend-cap: what it costs, what it may cost", async () => {
+    expect((await admin("spend-cap --tenant acme --day 2 --month 40 --at-cap sample --keep 0.2")).code).toBe(
+      0,
+    );
+    const { stdout } = await admin("usage --tenant acme");
+    expect(stdout).toMatch(
+      /^acme, \d{4}-\d\d-01 to \d{4}-\d\d-\d\d: [\d.e-]+ USD, [1-9]\d* spans, [\d.]+ USD per 10\^9 spans\n/,
+    );
+    expect(stdout).toMatch(
+      /\n  spend cap 2 USD a day, 40 USD a month: ok, today [\d.e-]+ USD\n  at the cap .*20 % of the others/,
+    );
+    expect(stdout).toMatch(/\n  what +units +unit +USD\n/);
+    const all = await admin("usage all --json");
+    const { tenants } = JSON.parse(all.stdout) as { tenants: { tenant: string }[] };
+    expect(tenants.map(({ tenant }) => tenant).sort()).toEqual(["acme", "empty", "single-tenant"]);
+    expect((await admin("spend-cap none --tenant acme")).code).toBe(0);
+    expect((await admin("usage --tenant acme")).stdout).not.toContain("spend cap");
+  });
+
   test("what is wrong is said in a sentence, exit 1", async () => {
     for (const [line, stderr] of [
       ["create-token --tenant acme", "--scope is missing: ingest, read, admin, metrics\n"],
@@ -226,6 +245,7 @@ describe("tenants and tokens", () => {
       ["create-tenant", "the tenant's name is missing\n"],
       ["revoke-token", "the token's id is missing\n"],
       ["tenant a b", "what is b? tenant takes one word at most\n"],
+      ["spend-cap", '--day <USD> or --month <USD> is missing; "none" takes the cap away\n'],
       ["set-limit x", "a limit is set by <name>=<value>, not x\n"],
       ["audit --limit 0", "limit must be at least 1\n"],
     ] as const) {

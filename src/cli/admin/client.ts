@@ -19,6 +19,8 @@ export interface Request {
   readonly method: string;
   readonly path: string;
   readonly body?: object;
+  /** Whom it is for, where the path does not say so. */
+  readonly tenant?: string;
   /** A version, as the ETag's number or as it came. */
   readonly ifMatch?: string | undefined;
 }
@@ -41,7 +43,7 @@ export async function tokenFor(url: URL): Promise<string> {
 export async function call<Answer>(
   base: URL,
   token: string,
-  { method, path, body, ifMatch }: Request,
+  { method, path, body, tenant, ifMatch }: Request,
 ): Promise<Answer> {
   let response: Response;
   try {
@@ -49,6 +51,7 @@ export async function call<Answer>(
       method,
       headers: {
         authorization: `Bearer ${token}`,
+        ...(tenant === undefined ? {} : { "x-scope-orgid": tenant }),
         ...(body === undefined ? {} : { "content-type": "application/json" }),
         ...(ifMatch === undefined ? {} : { "if-match": /^\d+$/.test(ifMatch) ? `"${ifMatch}"` : ifMatch }),
       },

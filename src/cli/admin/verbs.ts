@@ -6,9 +6,10 @@ import { adminLines, browserLines, readLines, sdkLines } from "../snippets.ts";
 import { doctorLines } from "./doctor-lines.ts";
 import { type Request, UsageError } from "./client.ts";
 import { tableLines } from "./table.ts";
+import { type CapOptions, capOf, usageLines } from "./usage.ts";
 
 /** What was typed. */
-export interface Options {
+export interface Options extends CapOptions {
   readonly tenant: string;
   readonly yes: boolean;
   readonly name?: string | undefined;
@@ -157,6 +158,25 @@ export const VERBS: Readonly<Record<string, Verb>> = {
       path: `/api/doctor${query({ tenant: argument ?? tenant })}`,
     }),
     show: doctorLines,
+  },
+  usage: {
+    request: (argument, { tenant }) => {
+      const asked = argument ?? tenant;
+      return {
+        method: "GET",
+        path: `/api/usage${query({ tenant: asked })}`,
+        ...(asked === "all" ? {} : { tenant: asked }),
+      };
+    },
+    show: usageLines,
+  },
+  "spend-cap": {
+    request: (argument, options) => ({
+      method: "PUT",
+      path: tenantPath(options.tenant, "/spend-cap"),
+      body: capOf(argument, options),
+    }),
+    show: showTenant,
   },
   audit: {
     request: (_, { tenant, limit, before }) => ({
