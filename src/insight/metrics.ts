@@ -1,5 +1,12 @@
 // The metrics of `/metrics`: names, meanings, and how they are made of what the shards count.
 import { TEMPO_VERSION, VERSION } from "../model/version.ts";
+import {
+  DEFAULT_TENANT_LIMITS,
+  TENANT_LIMIT_FIELDS,
+  TENANT_LIMIT_SPECS,
+  type TenantLimits,
+  type TenantLimitOverrides,
+} from "../model/tenant-limits.ts";
 import type { ShardCounts } from "../store/rpc.ts";
 import { billOf } from "../usage/bill.ts";
 import { type CounterName, REQUEST_BUCKETS_MS } from "../usage/counters.ts";
@@ -11,6 +18,8 @@ import { Exposition, type Histogram, type MetricType } from "./exposition.ts";
 export interface TenantCounts {
   readonly tenant: string;
   readonly shards: readonly ShardCounts[];
+  /** What is set of its limits. */
+  readonly limits?: TenantLimitOverrides | undefined;
 }
 
 /** What is told once, whatever tenants there are. */
@@ -94,6 +103,11 @@ const gauge = (name: string, of: GaugeMetric["of"], help: string): GaugeMetric =
 
 /** Sums over a tenant's shards. */
 const GAUGES: readonly GaugeMetric[] = [
+  gauge(
+    "tempo_live_store_live_traces",
+    ({ liveTraces }) => liveTraces,
+    "Traces with spans that are in no block yet.",
+  ),
   gauge("rubato_live_spans", ({ stats }) => stats.liveSpans, "Spans that are in no block yet."),
   gauge(
     "rubato_live_bytes",
@@ -117,6 +131,8 @@ const DISCARDED = "tempo_discarded_spans_total";
 const REFUSED = "tempo_receiver_refused_spans";
 const BACKEND = "rubato_backend_requests_total";
 const COST = "rubato_month_cost_usd";
+const LIMIT_DEFAULTS = "tempo_limits_defaults";
+const LIMIT_OVERRIDES = "tempo_limits_overrides";
 
 /** The rest of those that a tenant has. */
 const LABELLED: readonly Metric[] = [
@@ -133,11 +149,21 @@ const LABELLED: readonly Metric[] = [
     type: "counter",
     help: "Operations of the object store, by the class that they are billed as.",
   },
+  {
+    name: LIMIT_OVERRIDES,
+    type: "gauge",
+    help: "Limits that are set for a tenant; durations in ms.",
+  },
   { name: COST, type: "gauge", help: "USD from the first of the month (UTC), as /api/usage has it." },
 ];
 
 const INSTALLATION: readonly Metric[] = [
   { name: "tempo_build_info", type: "gauge", help: "The Tempo whose API this is." },
+  {
+    name: LIMIT_DEFAULTS,
+    type: "gauge",
+    help: "Limits of tenants for which nothing else is set; durations in ms.",
+  },
   { name: "rubato_build_info", type: "gauge", help: "The version that runs." },
   { name: "rubato_tenants", type: "gauge", help: "Tenants that this answer is about." },
   {
@@ -197,11 +223,19 @@ export function metricsText(installation: InstallationCounts, tenants: readonly 
   for (const [code, count] of Object.entries(installation.refusedRequests ?? {})) {
     text.add("rubato_refused_requests_total", count, { reason: code });
   }
+  for (const field of TENANT_LIMIT_FIELDS) {
+    text.add(LIMIT_DEFAULTS, DEFAULT_TENANT_LIMITS[field], { limit_name: limitName(field) });
+  }
   for (const counts of tenants) addTenant(text, counts);
   return text.text();
 }
 
-function addTenant(text: Exposition, { tenant, shards }: TenantCounts): void {
+/** As Tempo has it: `ingestion.rate_limit_bytes` is `ingestion_rate_limit_bytes`, `global` is left out. */
+function limitName(field: keyof TenantLimits): string {
+  return TENANT_LIMIT_SPECS[field].override.replace(/^global\./, "").replaceAll(".", "_");
+}
+
+function addTenant(text: Exposition, { tenant, shards, limits = {} }: TenantCounts): void {
   const usage = new Meter();
   for (const shard of shards) {
     const days = decodeUsage(shard.usage);
@@ -219,6 +253,11 @@ function addTenant(text: Exposition, { tenant, shards }: TenantCounts): void {
   text.add(REFUSED, sum(refused.map(({ value }) => value)), labels);
   text.add(BACKEND, usage.get("r2ClassA"), { class: "a", ...labels });
   text.add(BACKEND, usage.get("r2ClassB"), { class: "b", ...labels });
+  for (const field of TENANT_LIMIT_FIELDS) {
+    const value = limits[field];
+    // Tempo calls its tenants users here.
+    if (value !== undefined) text.add(LIMIT_OVERRIDES, value, { limit_name: limitName(field), user: tenant });
+  }
   text.add(COST, billOf(usage).usd, labels);
   addRequests(text, tenant, usage);
 }

@@ -43,7 +43,7 @@ export class ShardInsight {
 
   /** Only what is durable: what was told once is never taken back, not even when the object starts anew. */
   counts(nowMs: number): ShardCounts {
-    const { catalogue, storage, usage } = this.#context;
+    const { catalogue, epochs, storage, usage } = this.#context;
     const today = dayOf(nowMs);
     const month = new UsageDays();
     const days = usage.durable(monthOf(today).first, today);
@@ -51,6 +51,7 @@ export class ShardInsight {
     const { sqlite, blocks } = storage.storedBytes();
     return {
       stats: this.stats(),
+      liveTraces: epochs.traceCount,
       youngBlocks: catalogue.young().length,
       blockBytes: blocks,
       sqliteBytes: sqlite,

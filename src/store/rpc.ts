@@ -119,6 +119,8 @@ export type SegmentsReply =
 /** What a shard tells of itself to whoever watches. */
 export interface ShardCounts {
   readonly stats: ShardStats;
+  /** Traces with spans in the buffer. */
+  readonly liveTraces: number;
   /** Blocks that wait to be merged or indexed. */
   readonly youngBlocks: number;
   readonly blockBytes: number;

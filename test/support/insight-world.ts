@@ -25,6 +25,7 @@ const NO_COUNTS: ShardCounts = {
     appends: 0,
     failedReads: 0,
   },
+  liveTraces: 0,
   youngBlocks: 0,
   blockBytes: 0,
   sqliteBytes: 0,

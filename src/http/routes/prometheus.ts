@@ -7,6 +7,7 @@ import { SINGLE_TENANT } from "../../model/ids.ts";
 import { PLATFORM } from "../../model/limits.ts";
 import { ALL_TENANTS } from "../../model/token.ts";
 import type { ShardCounts } from "../../store/rpc.ts";
+import type { TenantView } from "../../store/tenant-rpc.ts";
 import { AppError } from "../../util/errors.ts";
 import { settleAll } from "../../util/parallel.ts";
 import type { AppEnv, InspectPorts } from "../deps.ts";
@@ -26,12 +27,12 @@ export function prometheusRoutes(inspect: InspectPorts): Hono<AppEnv> {
     const known = await reached(tenantsOf(c, inspect));
     const mine = known.names.filter(pageOf(c));
     const asked = await askedOf(mine, inspect);
-    const tenants = await countsOf(asked.shards, inspect);
+    const tenants = await countsOf(asked.views, inspect);
     const text = metricsText(
       {
         tenants: mine.length,
-        leftOut: mine.length - asked.shards.size - asked.failed,
-        failed: asked.failed + asked.shards.size - tenants.length,
+        leftOut: mine.length - asked.views.size - asked.failed,
+        failed: asked.failed + asked.views.size - tenants.length,
         refusedRequests: known.isAll ? (await reached(inspect.directory().insight())).counts : undefined,
       },
       tenants,
@@ -91,43 +92,43 @@ function hashOf(text: string): number {
   return hash;
 }
 
-/** How many shards the tenants have, of as many tenants as one answer takes. */
+/** What is set for as many tenants as one answer takes. */
 async function askedOf(
   tenants: readonly string[],
   { views }: InspectPorts,
-): Promise<{ readonly shards: ReadonlyMap<string, number>; readonly failed: number }> {
+): Promise<{ readonly views: ReadonlyMap<string, TenantView>; readonly failed: number }> {
   const taken = tenants.slice(0, MAX_TENANTS_A_SCRAPE);
   const results = await settleAll(taken, PLATFORM.connections, (tenant) => views.forReading(tenant));
-  const shards = new Map<string, number>();
+  const asked = new Map<string, TenantView>();
   let failed = 0;
   let room = MAX_SHARDS_A_SCRAPE;
   for (const [i, result] of results.entries()) {
     if (result.status === "rejected") failed++;
     else if (result.value.shardCount <= room) {
       room -= result.value.shardCount;
-      // A shard that is gone would come to life again by being asked.
-      shards.set(taken[i] ?? "", result.value.state === "active" ? result.value.shardCount : 0);
+      asked.set(taken[i] ?? "", result.value);
     }
   }
-  return { shards, failed };
+  return { views: asked, failed };
 }
 
 /** A tenant of which a shard cannot be asked is left out: half its counts would look like a new beginning. */
 async function countsOf(
-  shards: ReadonlyMap<string, number>,
+  views: ReadonlyMap<string, TenantView>,
   { shardOf }: InspectPorts,
 ): Promise<readonly TenantCounts[]> {
-  const calls = [...shards].flatMap(([tenant, count]) =>
-    Array.from({ length: count }, (_, index) => ({ tenant, index })),
+  const calls = [...views].flatMap(([tenant, { state, shardCount }]) =>
+    // A shard that is gone would come to life again by being asked.
+    Array.from({ length: state === "active" ? shardCount : 0 }, (_, index) => ({ tenant, index })),
   );
   const results = await settleAll(calls, PLATFORM.connections, ({ tenant, index }) =>
     shardOf(tenant, index).counts(),
   );
-  const counts = new Map<string, ShardCounts[]>([...shards.keys()].map((tenant) => [tenant, []]));
+  const counts = new Map<string, ShardCounts[]>([...views.keys()].map((tenant) => [tenant, []]));
   for (const [i, result] of results.entries()) {
     const tenant = calls[i]?.tenant ?? "";
     if (result.status === "fulfilled") counts.get(tenant)?.push(result.value);
     else counts.delete(tenant);
   }
-  return [...counts].map(([tenant, all]) => ({ tenant, shards: all }));
+  return [...counts].map(([tenant, shards]) => ({ tenant, shards, limits: views.get(tenant)?.limits }));
 }

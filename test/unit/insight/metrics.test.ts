@@ -27,6 +27,7 @@ function shard(counted: readonly Counted[], liveSpans = 0): ShardCounts {
       appends: 0,
       failedReads: 0,
     },
+    liveTraces: 3,
     youngBlocks: 1,
     blockBytes: 1_000,
     sqliteBytes: 4_096,
@@ -65,7 +66,7 @@ beforeAll(async () => {
 describe("metrics", () => {
   const text = metricsText(INSTALLATION, [
     { tenant: "acme", shards: [shard(BUSY, 5), shard([["spans", 11]], 6)] },
-    { tenant: "it's (idle)!", shards: [shard([])] },
+    { tenant: "it's (idle)!", shards: [shard([])], limits: { maxLiveTraces: 7 } },
   ]);
   const samples = parseExposition(text);
   const value = (name: string, labels: Record<string, string> = {}): number | undefined =>
@@ -89,6 +90,19 @@ describe("metrics", () => {
     expect(value("rubato_shards", { tenant: "acme" })).toBe(2);
     expect(value("tempodb_blocklist_length", { tenant: "acme" })).toBe(4);
     expect(value("tempo_distributor_spans_received_total", { tenant: "it's (idle)!" })).toBe(0);
+  });
+
+  test("limits: the defaults, and what is set for a tenant", () => {
+    expect(value("tempo_limits_defaults", { limit_name: "ingestion_rate_limit_bytes" })).toBe(30_000_000);
+    const overrides = samples.filter(({ name }) => name === "tempo_limits_overrides");
+    expect(overrides).toEqual([
+      {
+        name: "tempo_limits_overrides",
+        labels: { limit_name: "ingestion_max_traces_per_user", user: "it's (idle)!" },
+        value: 7,
+      },
+    ]);
+    expect(value("tempo_live_store_live_traces", { tenant: "acme" })).toBe(6);
   });
 
   test("durations are a histogram as Tempo's dashboards ask for it", () => {
