@@ -23,7 +23,7 @@ import { UsageLedger } from "./usage/ledger.ts";
 import { decodeUsage } from "./usage/usage-days.ts";
 import { systemClock } from "./util/clock.ts";
 
-export { Compactor, Directory, Tenant, TraceShard } from "../durable-objects/index.ts";
+export { Compactor, Directory, Scanner, Tenant, TraceShard } from "../durable-objects/index.ts";
 
 // One app for the life of the isolate: its bindings never change, and routes cost more to build than to run.
 let app: Hono<AppEnv> | undefined;
@@ -85,6 +85,7 @@ function appFor(bindings: Bindings): Hono<AppEnv> {
       ],
     },
     authenticator: new Authenticator(access, { views: maps, names, clock: systemClock }),
+    scannerOf: (name) => bindings.SCANNER.getByName(name),
     admin: {
       access,
       tenantOf,

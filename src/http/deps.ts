@@ -8,6 +8,7 @@ import type { CompactorRpc } from "../store/compactor-rpc.ts";
 import type { DirectoryRpc } from "../store/directory-rpc.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { TraceShardRpc } from "../store/rpc.ts";
+import type { ScannerRpc } from "../store/scanner-rpc.ts";
 import type { TenantRpc, TenantView } from "../store/tenant-rpc.ts";
 import type { ShardMapCache } from "../tenant/shard-map-cache.ts";
 import type { ShardDirectory } from "../tenant/tenant-shards.ts";
@@ -62,6 +63,8 @@ export interface AppDeps {
   readonly insight?: InsightReporter;
   /** Absent: there is neither doctor nor `/metrics`. */
   readonly inspect?: InspectPorts;
+  /** The scan pool; absent: there is none, and the Worker looks into all blocks by itself. */
+  readonly scannerOf?: (name: string) => ScannerRpc;
   /** Absent: there is no admin API. */
   readonly admin?: AdminPorts;
 }

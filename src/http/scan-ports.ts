@@ -11,7 +11,7 @@ import type { AppDeps } from "./deps.ts";
 export type ScanPorts = (tenants: readonly string[]) => Promise<ScanDeps>;
 
 /** With a cache that lives as long as the app does. */
-export function scanPorts({ ledger, limits, objects, shards }: AppDeps): ScanPorts {
+export function scanPorts({ ledger, limits, objects, shards, scannerOf }: AppDeps): ScanPorts {
   const cache = new ScanCache(limits.scan);
   return async (tenants) => ({
     limits,
@@ -24,5 +24,6 @@ export function scanPorts({ ledger, limits, objects, shards }: AppDeps): ScanPor
       meter?.add("workerCpuUs", scanCpuUs(bytes));
       meter?.add("inspectedBytes", bytes);
     },
+    scannerOf,
   });
 }

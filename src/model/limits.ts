@@ -122,6 +122,47 @@ export interface ScanLimits {
   readonly maxAnswerSamples: number;
   /** Bytes of the names or values of tags in one answer, Tempo's default. */
   readonly maxTagBytes: number;
+  readonly pool: PoolLimits;
+}
+
+/** When a query's blocks are looked into by the scan pool, and what its Scanner objects may take. */
+export interface PoolLimits {
+  /** Spans of blocks that the Worker looks into by itself, */
+  readonly maxLocalSpans: number;
+  /** blocks, */
+  readonly maxLocalBlocks: number;
+  /** their traces, whose ids are then in memory at once, */
+  readonly maxLocalTraces: number;
+  /** and their bytes. A query with more of any of these goes to the pool, with all of its blocks. */
+  readonly maxLocalBytes: number;
+  /** Scanner objects of a tenant: a block is always looked into by the same one. */
+  readonly scanners: number;
+  /** Milliseconds that a call to one of them may take. */
+  readonly callMs: number;
+  /** Milliseconds before the second try. */
+  readonly retryAfterMs: number;
+  /** Rows that a Scanner evaluates before it waits for its caller to want more. */
+  readonly sliceRows: number;
+  /** Bytes of one message between Worker and Scanner. */
+  readonly maxMessageBytes: number;
+  /** Bytes of what a Scanner says to one question, over all messages. */
+  readonly maxPartBytes: number;
+  /** Traces of a query that lie in several blocks or in a block and the buffer: the Worker puts them together. */
+  readonly maxSplitTraces: number;
+  /** Queries that the Scanners of one isolate look into at a time; of one more the call is refused. */
+  readonly maxSessions: number;
+  /** Sources that a Scanner evaluates at a time: their columns, decoded, are in memory meanwhile. */
+  readonly maxEvaluations: number;
+  /** Bytes of column chunks that they read ahead of their use, all of them together. */
+  readonly maxHeldBytes: number;
+  /** Bytes that the Scanners of one isolate keep from query to query, all of them together. */
+  readonly maxCacheBytes: number;
+  /** What one Scanner keeps at most, as in ScanLimits. */
+  readonly columnCacheBytes: number;
+  readonly traceCacheBytes: number;
+  readonly noteCacheBytes: number;
+  readonly sparseCacheBytes: number;
+  readonly footerCacheBytes: number;
 }
 
 /** When a tenant gets more shards. */
@@ -179,8 +220,9 @@ export const DEFAULT_LIMITS: Limits = {
     footerCacheBytes: 6 * MIB,
     liveCacheBytes: 24 * MIB,
     maxHeldBytes: 24 * MIB,
-    maxQueryBytes: 4096 * MIB,
-    maxQueryTraces: 2_000_000,
+    // Some 70 M spans, of 120 bytes; so many traces are digests of 24 MB (query/pool/trace-digest.ts).
+    maxQueryBytes: 8192 * MIB,
+    maxQueryTraces: 12_000_000,
     traceMarginMs: 5 * 60_000,
     maxCheckedTraces: 500,
     maxWholeTraces: 64,
@@ -190,6 +232,33 @@ export const DEFAULT_LIMITS: Limits = {
     maxAnswerSpans: 30_000,
     maxAnswerSamples: 300_000,
     maxTagBytes: 1_000_000,
+    pool: {
+      // Ten full blocks: their hot columns fit an isolate's cache, and rate() over them takes some 120 ms of CPU.
+      maxLocalSpans: 5_000_000,
+      // A cold block is three requests, six at a time: these take half a minute of 50 ms rounds less than 2 s.
+      maxLocalBlocks: 64,
+      maxLocalTraces: 2_000_000,
+      maxLocalBytes: 768 * MIB,
+      // Two rounds of the six calls that may be open at a time.
+      scanners: 12,
+      callMs: 30_000,
+      retryAfterMs: 200,
+      sliceRows: 1_000_000,
+      maxMessageBytes: 16 * MIB,
+      maxPartBytes: 48 * MIB,
+      // Their ids are 16 bytes for each of their parts, and 32 as text.
+      maxSplitTraces: 500_000,
+      maxSessions: 32,
+      maxEvaluations: 2,
+      maxHeldBytes: 12 * MIB,
+      maxCacheBytes: 56 * MIB,
+      columnCacheBytes: 24 * MIB,
+      noteCacheBytes: 4 * MIB,
+      // What one of twelve has of a query over 12 M traces, 20 bytes each.
+      traceCacheBytes: 20 * MIB,
+      sparseCacheBytes: 2 * MIB,
+      footerCacheBytes: 3 * MIB,
+    },
   },
   tenant: DEFAULT_TENANT_LIMITS,
 };
@@ -208,6 +277,12 @@ assert(
 assert(
   DEFAULT_LIMITS.maxQueuedBytes > DEFAULT_LIMITS.maxCompressedBodyBytes,
   "the largest batch fits the queue",
+);
+assert(DEFAULT_LIMITS.scan.pool.maxMessageBytes < PLATFORM.rpcBytes, "a message fits one call");
+assert(
+  DEFAULT_LIMITS.scan.pool.maxCacheBytes + 2 * DEFAULT_LIMITS.scan.pool.maxHeldBytes <
+    PLATFORM.isolateBytes / 1.5,
+  "what Scanners keep leaves a third of the isolate to their work",
 );
 assert(DEFAULT_LIMITS.maxTraceSpoolBytes * 3 < PLATFORM.isolateBytes, "a lookup leaves room in the isolate");
 assert(

@@ -9,7 +9,8 @@ import type {
   Stage,
 } from "../traceql/ast.ts";
 import { mentionsOf } from "../traceql/engine/spansets/mentions.ts";
-import { cutTraces } from "../traceql/engine/tables/cut-traces.ts";
+import { compareNewest } from "../traceql/engine/search.ts";
+import { type CutTrace, cutTraces } from "../traceql/engine/tables/cut-traces.ts";
 import type { SpanSource } from "../traceql/storage.ts";
 import type { ScanWindow } from "./query-scan.ts";
 
@@ -96,18 +97,32 @@ const ROWS_MAX = 1_000_000;
  */
 export async function candidateTraces(
   sources: readonly SpanSource[],
-  { startNs, endNs }: ScanWindow,
+  window: ScanWindow,
   marginNs: bigint,
 ): Promise<string[]> {
-  const atEnds = sources.filter(
-    ({ bounds }) => bounds.minStartNs < startNs + marginNs || bounds.maxEndNs > endNs - marginNs,
-  );
-  const starts = new Map<string, bigint>();
+  const cuts: CutTrace[] = [];
+  for (const source of sourcesAtEnds(sources, window, marginNs))
+    cuts.push(...(await cutTraces(source, marginNs)));
+  return newestCut(cuts);
+}
+
+/** The sources that are looked at, in the order in which they are. */
+export function sourcesAtEnds<S extends Pick<SpanSource, "bounds" | "rowCount">>(
+  sources: readonly S[],
+  { startNs, endNs }: ScanWindow,
+  marginNs: bigint,
+): S[] {
+  const atEnds = sources
+    .filter(({ bounds }) => bounds.minStartNs < startNs + marginNs || bounds.maxEndNs > endNs - marginNs)
+    .toSorted((a, b) => compareNewest(a.bounds, b.bounds));
   let rows = 0;
-  for (const source of atEnds.toSorted((a, b) => (a.bounds.maxStartNs > b.bounds.maxStartNs ? -1 : 1))) {
-    rows += source.rowCount;
-    if (rows > ROWS_MAX) break;
-    for (const cut of await cutTraces(source, marginNs)) starts.set(cut.traceId, cut.startNs);
-  }
-  return [...starts].sort(([, a], [, b]) => (a > b ? -1 : 1)).map(([traceId]) => traceId);
+  const end = atEnds.findIndex(({ rowCount }) => (rows += rowCount) > ROWS_MAX);
+  return end < 0 ? atEnds : atEnds.slice(0, end);
+}
+
+/** Ids of the traces, the newest first. @param cuts in the order of their sources */
+export function newestCut(cuts: readonly CutTrace[]): string[] {
+  const starts = new Map<string, bigint>();
+  for (const { traceId, startNs } of cuts) starts.set(traceId, startNs);
+  return [...starts].sort(([, a], [, b]) => (a > b ? -1 : Number(a < b))).map(([traceId]) => traceId);
 }

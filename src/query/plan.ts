@@ -1,7 +1,9 @@
 // Which blocks and which live spans a query looks into: a pure function of what the shards say.
-import type { ScanLimits } from "../model/limits.ts";
+import type { PoolLimits, ScanLimits } from "../model/limits.ts";
 import { type CatalogueBlock, overlapsRange } from "../store/catalogue.ts";
+import { parseShardName, scannerName } from "../store/keys.ts";
 import type { LiveEpoch, ShardSnapshot } from "../store/rpc.ts";
+import { mix32 } from "../util/hash.ts";
 
 /** Where a shard's spans are. */
 export interface PlannedShard {
@@ -14,14 +16,33 @@ export type ScanJob =
   | { readonly kind: "live"; readonly shard: string; readonly epoch: LiveEpoch }
   | { readonly kind: "block"; readonly shard: string; readonly block: CatalogueBlock };
 
+export type BlockJob = ScanJob & { readonly kind: "block" };
+
+/** The blocks that one Scanner object looks into. */
+export interface PooledJobs {
+  /** Name of the object: a tenant's, and one of so many. */
+  readonly scanner: string;
+  /** Newest first. */
+  readonly jobs: readonly BlockJob[];
+}
+
 export interface ScanPlan {
   /** Newest first. */
   readonly jobs: readonly ScanJob[];
+  /** Which of them the scan pool does, by name of the Scanner; none: the Worker does all of them. */
+  readonly pooled: readonly PooledJobs[];
   /** What lies beyond a limit, newest first, and which one that is. */
   readonly skipped: readonly { readonly job: ScanJob; readonly limit: PlanLimit }[];
 }
 
 export type PlanLimit = keyof Pick<ScanLimits, "maxQueryBytes" | "maxQueryTraces">;
+
+type LocalLimit = "maxLocalSpans" | "maxLocalBlocks" | "maxLocalTraces" | "maxLocalBytes";
+
+export interface PlanLimits extends Pick<ScanLimits, PlanLimit> {
+  /** Absent: there is no pool. */
+  readonly pool?: Pick<PoolLimits, LocalLimit | "scanners"> | undefined;
+}
 
 /** Whole seconds since 1970, both ends included. */
 export interface PlanWindow {
@@ -50,13 +71,10 @@ export function planWindow(
 
 /**
  * Live spans and blocks with spans in the window. All live spans are looked into, then as many blocks as the limits
- * allow, the newest first and without a gap: what is left out is the oldest. Deterministic.
+ * allow, the newest first and without a gap: what is left out is the oldest. Blocks that are more than one isolate should
+ * take go to the scan pool, all of them; live spans stay with the Worker. Deterministic.
  */
-export function planScan(
-  shards: readonly PlannedShard[],
-  window: PlanWindow,
-  limits: Pick<ScanLimits, PlanLimit>,
-): ScanPlan {
+export function planScan(shards: readonly PlannedShard[], window: PlanWindow, limits: PlanLimits): ScanPlan {
   const live = shards.flatMap(({ name, snapshot }) =>
     snapshot.epochs
       .filter((epoch) => epoch.spanCount > 0 && overlapsRange(epoch, window))
@@ -67,7 +85,7 @@ export function planScan(
       .filter((block) => block.spanCount > 0 && overlapsRange(block, window))
       .map((block) => ({ kind: "block", shard: name, block }) as const),
   );
-  const jobs: ScanJob[] = live.toSorted(byTime);
+  const kept: BlockJob[] = [];
   const skipped: ScanPlan["skipped"][number][] = [];
   let bytes = 0;
   let traces = 0;
@@ -77,10 +95,37 @@ export function planScan(
     traces += job.block.traceCount;
     if (bytes > limits.maxQueryBytes) reached ??= "maxQueryBytes";
     if (traces > limits.maxQueryTraces) reached ??= "maxQueryTraces";
-    if (reached === undefined) jobs.push(job);
+    if (reached === undefined) kept.push(job);
     else skipped.push({ job, limit: reached });
   }
-  return { jobs, skipped };
+  const { pool } = limits;
+  const pooled = pool !== undefined && isForPool(kept, pool) ? spread(kept, pool) : [];
+  return { jobs: [...live.toSorted(byTime), ...kept], pooled, skipped };
+}
+
+function isForPool(jobs: readonly BlockJob[], limits: Pick<PoolLimits, LocalLimit>): boolean {
+  const total = (countOf: (job: BlockJob) => number): number =>
+    jobs.reduce((sum, job) => sum + countOf(job), 0);
+  return (
+    jobs.length > limits.maxLocalBlocks ||
+    total(({ block }) => block.spanCount) > limits.maxLocalSpans ||
+    total(({ block }) => block.traceCount) > limits.maxLocalTraces ||
+    total(({ block }) => block.byteLength) > limits.maxLocalBytes
+  );
+}
+
+/** A block is always the same Scanner's, so that it is known there; nothing is one that is not of its tenant. */
+function spread(jobs: readonly BlockJob[], { scanners }: Pick<PoolLimits, "scanners">): PooledJobs[] {
+  const byName = Map.groupBy(jobs, (job) => scannerOf(job, scanners));
+  return [...byName]
+    .map(([scanner, own]) => ({ scanner, jobs: own }))
+    .toSorted((a, b) => compareText(a.scanner, b.scanner));
+}
+
+function scannerOf({ shard, block: { id } }: BlockJob, scanners: number): string {
+  const { tenant, shard: index } = parseShardName(shard);
+  const hash = mix32(mix32(index) ^ (id % 2 ** 32));
+  return scannerName(tenant, hash % scanners);
 }
 
 function partOf(job: ScanJob): { readonly id: number; readonly maxEndSeconds: number } {

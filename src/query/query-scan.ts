@@ -2,6 +2,7 @@
 import type { Limits } from "../model/limits.ts";
 import type { ScanCache } from "../scan/scan-cache.ts";
 import type { TraceShardRpc } from "../store/rpc.ts";
+import type { ScannerRpc } from "../store/scanner-rpc.ts";
 import type { RangeReader, SourceFailure } from "./sources.ts";
 
 /** A shard that may hold spans of a tenant, and its name: of all shards, not only of the tenant's. */
@@ -22,6 +23,8 @@ export interface ScanDeps {
   readonly cache: ScanCache;
   /** Is told the bytes that a query looked at: what its CPU time goes by. */
   readonly noteInspected?: (bytes: number) => void;
+  /** The scan pool; absent: there is none, and the Worker looks into all blocks by itself. */
+  readonly scannerOf?: ((name: string) => ScannerRpc) | undefined;
 }
 
 /** Unix nanoseconds, both ends included. */
@@ -35,7 +38,7 @@ export interface ScanWindow {
  * the answer is partial, and `failures` says why: what could not be read, or lay beyond a limit (`too_large`).
  */
 export interface ScanReport {
-  /** Inflated bytes of live spans and bytes of blocks' columns, read or from the cache. */
+  /** Inflated bytes of live spans and bytes of blocks' columns, read or from a cache, here or in the scan pool. */
   readonly inspectedBytes: number;
   /** Blocks of the window, and their bytes. */
   readonly totalBlocks: number;

@@ -1,13 +1,15 @@
 // Metrics over everything that a tenant has in a window.
 import type { MetricsQuery } from "../traceql/ast.ts";
-import { TRACES } from "../scan/block-source.ts";
-import { isWorthMeasuring, metrics } from "../traceql/engine/metrics.ts";
+import { metrics } from "../traceql/engine/metrics.ts";
 import type { Intervals } from "../traceql/engine/metrics/intervals.ts";
-import { compileMetrics, leafColumns, splitColumns } from "../traceql/engine/metrics/plan.ts";
-import { partColumns } from "../traceql/engine/tables/split-traces.ts";
+import { compileMetrics } from "../traceql/engine/metrics/plan.ts";
 import type { MetricsResult } from "../traceql/results.ts";
 import { candidateTraces, needsWholeTraces } from "./candidates.ts";
+import { expectedInMetrics } from "./expected-columns.ts";
 import { marginNs } from "./plan.ts";
+import { memoryMember } from "./pool/local-scan.ts";
+import { pooledCandidates } from "./pool/pooled-candidates.ts";
+import { pooledMetrics } from "./pool/pooled-metrics.ts";
 import type { ScanDeps, ScanReport } from "./query-scan.ts";
 import { runScan } from "./run-scan.ts";
 
@@ -34,25 +36,29 @@ export async function runMetrics(deps: ScanDeps, input: MetricsInput): Promise<M
   const leaves = [...plan.leaves.values()];
   const margin = marginNs(deps.limits.scan);
   const isOfTraces = [...plan.leaves.keys()].some((pipeline) => needsWholeTraces(pipeline));
+  const options = { intervals, maxSeries, exemplars, ...(signal && { signal }) };
+  const pooledQuery = { kind: "metrics", query, intervals, exemplars } as const;
   const { firstNs, stepNs, count } = intervals;
   const window = { startNs: firstNs + 1n, endNs: firstNs + BigInt(count) * stepNs };
   const { result, report } = await runScan(deps, {
     window,
     signal,
-    expected: (source) => {
-      const measured = leaves.filter((leaf) => isWorthMeasuring(leaf, [source], intervals));
-      const columns = measured.flatMap((leaf) => leafColumns(leaf, source));
-      const ofParts = measured.flatMap((leaf) => splitColumns(leaf, source));
-      return [[TRACES, ...columns], partColumns(source, () => ofParts)];
-    },
+    expected: expectedInMetrics(leaves, intervals),
     evaluate: async (sources, beyond) => {
       // What sources have twice counts once.
       const mayTurnUp = isOfTraces && !beyond.isEmpty;
       const candidates = mayTurnUp ? await candidateTraces(sources, window, margin) : [];
       const whole = await beyond.find(candidates);
       const { splits } = deps.cache;
-      const options = { intervals, maxSeries, exemplars, splits, ...(signal && { signal }) };
-      return metrics([...sources, ...whole.sources], query, options);
+      return metrics([...sources, ...whole.sources], query, { ...options, splits });
+    },
+    query: pooledQuery,
+    evaluatePooled: async (scan) => {
+      const mayTurnUp = isOfTraces && !scan.beyond.isEmpty;
+      const candidates = mayTurnUp ? await pooledCandidates(scan, pooledQuery, { window, margin }) : [];
+      const whole = await scan.beyond.find(candidates);
+      if (whole.sources.length > 0) scan.group.join(memoryMember(pooledQuery, whole.sources));
+      return pooledMetrics(scan, query, options);
     },
   });
   return { ...result, ...report };

@@ -1,22 +1,31 @@
 // Evaluates something over all spans of a window, and reports what was read and what could not be.
 import { PLATFORM } from "../model/limits.ts";
-import type { BlockSource, ExpectedColumn } from "../scan/block-source.ts";
 import type { QueryIo } from "../scan/query-io.ts";
-import type { Column, ColumnName, ColumnPage, SpanSource } from "../traceql/storage.ts";
+import type { SpanSource } from "../traceql/storage.ts";
 import { settleAll } from "../util/parallel.ts";
+import type { ExpectedOf } from "./expected-columns.ts";
 import { planWindow, type ScanJob } from "./plan.ts";
+import { localMember } from "./pool/local-scan.ts";
+import type { PooledScan } from "./pool/pooled-scan.ts";
+import type { PooledQuery } from "./pool/questions.ts";
+import { RemoteScan } from "./pool/remote-scan.ts";
+import { ScanGroup } from "./pool/scan-group.ts";
 import type { ScanDeps, ScanReport, ScanWindow } from "./query-scan.ts";
 import { type JobFailure, jobName, openSources, type ScanSources } from "./scan-sources.ts";
 import { failureOf, type SourceFailure } from "./sources.ts";
+import { WatchedSource } from "./watched-source.ts";
 import { BeyondWindow } from "./whole-traces.ts";
 
 export interface ScanTask<T> {
   readonly window: ScanWindow;
   readonly signal: AbortSignal | undefined;
   /** What will be asked of a source, in lists of what belongs together. */
-  readonly expected: (source: SpanSource) => readonly (readonly ExpectedColumn[])[];
+  readonly expected: ExpectedOf;
   /** Called again, with fewer sources, when one of them fails. */
   readonly evaluate: (sources: readonly SpanSource[], beyond: BeyondWindow) => Promise<T>;
+  /** The same for the scan pool, and how it is evaluated there. */
+  readonly query: PooledQuery;
+  readonly evaluatePooled: (scan: PooledScan) => Promise<T>;
 }
 
 /** @throws what `evaluate` throws for reasons of its own; AppError `unavailable` as `openSources` does */
@@ -31,35 +40,42 @@ export async function runScan<T>(
   );
   for (const { source } of watched) source.expect(...task.expected(source));
   try {
-    const { io, hasAll } = opened;
+    const { io, hasAll, plan } = opened;
     const newBeyond = (): BeyondWindow => new BeyondWindow(deps, { io, window, isEmpty: hasAll });
-    const { result, failures, beyond } = await evaluate(task, { io, newBeyond }, watched);
-    const all = [...opened.jobFailures, ...failures];
+    const evaluated =
+      plan.pooled.length > 0
+        ? await evaluatePooled(deps, task, { ...opened, newBeyond }, watched)
+        : await evaluate(task, { io, newBeyond }, watched);
+    const all = [...opened.jobFailures, ...evaluated.failures];
     await noteFailures(deps, all);
-    const report = reportOf(opened, all, beyond.failures);
+    const report = reportOf(opened, all, evaluated);
     deps.noteInspected?.(report.inspectedBytes);
-    return { result, report };
+    return { result: evaluated.result, report };
   } finally {
     for (const { source } of watched) source.release();
   }
+}
+
+interface Evaluated<T> {
+  readonly result: T;
+  readonly failures: readonly JobFailure[];
+  readonly beyond: BeyondWindow;
+  /** Bytes that Scanners looked at. */
+  readonly pooledBytes: number;
 }
 
 /** Without the jobs whose sources fail, each of them whole. */
 async function evaluate<T>(
   task: ScanTask<T>,
   { io, newBeyond }: { readonly io: QueryIo; readonly newBeyond: () => BeyondWindow },
-  watched: readonly WatchedSource[],
-): Promise<{
-  readonly result: T;
-  readonly failures: readonly JobFailure[];
-  readonly beyond: BeyondWindow;
-}> {
+  watched: readonly WatchedSource<ScanJob>[],
+): Promise<Evaluated<T>> {
   const failures: JobFailure[] = [];
   let left = watched;
   for (;;) {
     try {
       const beyond = newBeyond();
-      return { result: await task.evaluate(left, beyond), failures, beyond };
+      return { result: await task.evaluate(left, beyond), failures, beyond, pooledBytes: 0 };
     } catch (error) {
       io.checkAborted();
       // What was asked of others at the same time may fail too.
@@ -74,98 +90,29 @@ async function evaluate<T>(
   }
 }
 
-/** A source that remembers how it failed. */
-class WatchedSource implements SpanSource {
-  readonly job: ScanJob;
-  readonly source: BlockSource;
-  failure: { readonly reason: unknown } | undefined;
-  readonly #pending = new Set<Promise<unknown>>();
-
-  constructor(job: ScanJob, source: BlockSource) {
-    this.job = job;
-    this.source = source;
-  }
-
-  get rowCount(): SpanSource["rowCount"] {
-    return this.source.rowCount;
-  }
-
-  get bounds(): SpanSource["bounds"] {
-    return this.source.bounds;
-  }
-
-  get pageRows(): SpanSource["pageRows"] {
-    return this.source.pageRows;
-  }
-
-  get columns(): SpanSource["columns"] {
-    return this.source.columns;
-  }
-
-  get rest(): SpanSource["rest"] {
-    return this.source.rest;
-  }
-
-  traces(): ReturnType<SpanSource["traces"]> {
-    return this.#watch(this.source.traces());
-  }
-
-  async load(names: readonly ColumnName[], rows?: Uint32Array): Promise<readonly Column[]> {
-    const columns = await this.#watch(this.source.load(names, rows));
-    return columns.map((column) => new WatchedColumn(column, (reason) => this.#note(reason)));
-  }
-
-  /** Resolves when nothing is under way any more. */
-  async settled(): Promise<void> {
-    await Promise.allSettled(this.#pending);
-  }
-
-  async #watch<T>(promise: Promise<T>): Promise<T> {
-    this.#pending.add(promise);
-    try {
-      return await promise;
-    } catch (reason) {
-      this.#note(reason);
-      throw reason;
-    } finally {
-      this.#pending.delete(promise);
-    }
-  }
-
-  #note(reason: unknown): void {
-    this.failure ??= { reason };
-  }
-}
-
-/** Pages are decoded, and found to be damaged, when they are asked for. */
-class WatchedColumn implements Column {
-  readonly codedPageCount: number;
-  readonly notes: Column["notes"];
-  readonly #column: Column;
-  readonly #fail: (reason: unknown) => void;
-
-  constructor(column: Column, fail: (reason: unknown) => void) {
-    this.codedPageCount = column.codedPageCount;
-    this.notes = column.notes;
-    this.#column = column;
-    this.#fail = fail;
-  }
-
-  get dictionary(): Column["dictionary"] {
-    return this.#decode(() => this.#column.dictionary);
-  }
-
-  page(index: number): ColumnPage {
-    return this.#decode(() => this.#column.page(index));
-  }
-
-  #decode<T>(decode: () => T): T {
-    try {
-      return decode();
-    } catch (reason) {
-      this.#fail(reason);
-      throw reason;
-    }
+/** With Scanners for blocks; what is live is looked into here. */
+async function evaluatePooled<T>(
+  { limits, scannerOf }: ScanDeps,
+  task: ScanTask<T>,
+  { io, plan, newBeyond }: ScanSources & { readonly newBeyond: () => BeyondWindow },
+  watched: readonly WatchedSource<ScanJob>[],
+): Promise<Evaluated<T>> {
+  if (scannerOf === undefined) throw new Error("a plan without a pool has no pooled jobs");
+  const ports = { limits: limits.scan.pool, scannerOf, signal: task.signal };
+  const own = localMember(task.query, watched, io);
+  const scanners = plan.pooled.map((pooled) => new RemoteScan(pooled, task.query, ports));
+  const group = new ScanGroup([own, ...scanners], () => io.checkAborted());
+  try {
+    const places = new Map(plan.jobs.map((job, place) => [job, place]));
+    const { maxSplitTraces } = ports.limits;
+    const { result, beyond } = await group.evaluate(async () => {
+      const beyondWindow = newBeyond();
+      const scan = { group, places, maxSplitTraces, beyond: beyondWindow };
+      return { result: await task.evaluatePooled(scan), beyond: beyondWindow };
+    });
+    return { result, failures: group.failures, beyond, pooledBytes: group.inspectedBytes };
+  } finally {
+    group.close();
   }
 }
 
@@ -182,23 +129,23 @@ async function noteFailures({ shards }: ScanDeps, failures: readonly JobFailure[
 function reportOf(
   { io, plan, shardFailures }: ScanSources,
   jobFailures: readonly JobFailure[],
-  beyond: readonly SourceFailure[],
+  { beyond, pooledBytes }: Pick<Evaluated<unknown>, "beyond" | "pooledBytes">,
 ): ScanReport {
   const all = [...plan.jobs, ...plan.skipped.map(({ job }) => job)];
   const blocks = all.flatMap((job) => (job.kind === "block" ? [job.block] : []));
   const failed = new Set(jobFailures.map(({ job }) => job));
   const live = plan.jobs.flatMap((job) => (job.kind === "live" && !failed.has(job) ? [job.epoch] : []));
   return {
-    inspectedBytes: io.inspectedBytes + sum(live.map(({ rawBytes }) => rawBytes)),
+    inspectedBytes: io.inspectedBytes + pooledBytes + sum(live.map(({ rawBytes }) => rawBytes)),
     totalBlocks: blocks.length,
     totalBlockBytes: sum(blocks.map(({ byteLength }) => byteLength)),
-    totalJobs: all.length + shardFailures.length + beyond.length,
+    totalJobs: all.length + shardFailures.length + beyond.failures.length,
     completedJobs: plan.jobs.length - failed.size,
     failures: [
       ...shardFailures,
       ...jobFailures.map(({ failure }) => failure),
       ...skippedFailures(plan),
-      ...beyond,
+      ...beyond.failures,
     ],
   };
 }

@@ -1,15 +1,14 @@
 // A search over everything that a tenant has in a window.
 import type { SearchQuery } from "../traceql/ast.ts";
-import { TRACES } from "../scan/block-source.ts";
-import { compileSearch, isWorthSearching } from "../traceql/engine/search.ts";
-import { findColumns } from "../traceql/engine/search/find-traces.ts";
-import { showColumns } from "../traceql/engine/search/show-traces.ts";
-import { partColumns } from "../traceql/engine/tables/split-traces.ts";
+import { compileSearch, search } from "../traceql/engine/search.ts";
 import type { SearchCursor, SearchResult } from "../traceql/results.ts";
 import { candidateTraces, needsWholeTraces } from "./candidates.ts";
+import { expectedInSearch } from "./expected-columns.ts";
 import { marginNs } from "./plan.ts";
+import { pooledCandidates } from "./pool/pooled-candidates.ts";
+import { pooledSearch, searchedIn } from "./pool/pooled-search.ts";
 import { runScan } from "./run-scan.ts";
-import { searchWhole } from "./search-whole.ts";
+import { type SearchIn, searchWhole } from "./search-whole.ts";
 import type { ScanDeps, ScanReport, ScanWindow } from "./query-scan.ts";
 
 export interface SearchInput {
@@ -42,22 +41,25 @@ export async function runSearch(deps: ScanDeps, input: SearchInput): Promise<Sea
     ...(signal && { signal }),
     splits: deps.cache.splits,
   };
-  const plan = compileSearch(query);
+  const pooledQuery = searchedIn(query, options);
   const margin = marginNs(deps.limits.scan);
   const isOfTraces = needsWholeTraces({ source: query.pipeline });
   const { result, report } = await runScan(deps, {
     window,
     signal,
-    expected: (source) => {
-      const found = isWorthSearching(plan, [source], options)
-        ? findColumns(plan.pipeline, source, options)
-        : [];
-      return [[TRACES, ...found], partColumns(source, (part) => showColumns(plan.mentions, part))];
-    },
+    expected: expectedInSearch(compileSearch(query), pooledQuery.window),
     evaluate: async (sources, beyond) => {
       const mayTurnUp = isOfTraces && !beyond.isEmpty;
       const candidates = mayTurnUp ? await candidateTraces(sources, window, margin) : [];
-      return searchWhole(sources, { query, candidates }, options, beyond);
+      const searchIn: SearchIn = (wanted, of) => search(sources, wanted, of);
+      return searchWhole(searchIn, { query, candidates }, options, beyond);
+    },
+    query: pooledQuery,
+    evaluatePooled: async (scan) => {
+      const mayTurnUp = isOfTraces && !scan.beyond.isEmpty;
+      const candidates = mayTurnUp ? await pooledCandidates(scan, pooledQuery, { window, margin }) : [];
+      const searchIn: SearchIn = (wanted, of) => pooledSearch(scan, wanted, of);
+      return searchWhole(searchIn, { query, candidates }, options, scan.beyond);
     },
   });
   return { ...result, ...report };

@@ -4,18 +4,18 @@ import { checkComplexity } from "../traceql/complexity.ts";
 import { compileCondition, type Condition } from "../traceql/engine/conditions/condition.ts";
 import type { SpanSource } from "../traceql/storage.ts";
 import { settleAll } from "../util/parallel.ts";
+import { pooledTagNames, pooledTagValues } from "./pool/pooled-tags.ts";
 import { runScan } from "./run-scan.ts";
-import { Distinct } from "./tags/distinct.ts";
 import { TAG_SCOPES, type TagScope, type TagValue } from "./tags/tag.ts";
-import { readTagNames } from "./tags/tag-names.ts";
-import { fixedValues, readTagValues } from "./tags/tag-values.ts";
+import { addNames, addValues, namesIn, valuesIn } from "./tags/tag-parts.ts";
+import { fixedValues } from "./tags/tag-values.ts";
 import type { ScanDeps, ScanReport, ScanWindow } from "./query-scan.ts";
 
 interface TagInput {
   readonly window: ScanWindow;
   /** Only spans for which it holds count; undefined: all. */
   readonly filter?: FieldExpression | undefined;
-  /** Names of each scope, or values, at most. */
+  /** Names of each scope, or values, at most: the first ones in order. */
   readonly limit: number;
   /** Bytes of the names of each scope, or of all values, as UTF-8. What is beyond is left out. */
   readonly maxBytes: number;
@@ -49,24 +49,23 @@ const SOURCES_AT_ONCE = 3;
 
 /** The names of attributes. @throws as `runSearch` does */
 export async function runTagNames(deps: ScanDeps, input: TagNamesInput): Promise<TagNamesRun> {
-  const { window, signal, scope } = input;
-  const filter = conditionOf(input);
+  const { window, signal, scope, filter, limit, maxBytes } = input;
+  const limits = { limit, maxBytes };
   const scopes = scope === undefined ? TAG_SCOPES : [scope];
+  const query = { scopes, filter: conditionOf(filter), limits };
   const { result, report } = await runScan(deps, {
     window,
     signal,
     expected: () => [],
-    evaluate: (sources) =>
-      collect(sources, async (source) => {
-        const names = new ScopedNames(input);
-        await readTagNames(source, scopes, filter, (of, name) => names.add(of, name));
-        return names;
-      }),
+    evaluate: async (sources) => addNames(await collect(sources, (source) => namesIn(source, query)), limits),
+    query: { kind: "tag-names", scopes, filter, limits },
+    evaluatePooled: ({ group }) => pooledTagNames(group, limits),
   });
-  const all = new ScopedNames(input);
-  for (const names of result) all.addAll(names);
-  const isTruncated = all.isTruncated || result.some((names) => names.isTruncated);
-  return { scopes: all.scopes(), isTruncated, ...report };
+  return {
+    scopes: [...result].flatMap(([name, { values: tags }]) => (tags.length === 0 ? [] : [{ name, tags }])),
+    isTruncated: [...result.values()].some(({ end }) => end !== undefined),
+    ...report,
+  };
 }
 
 /**
@@ -75,37 +74,27 @@ export async function runTagNames(deps: ScanDeps, input: TagNamesInput): Promise
  * @throws as `runSearch` does
  */
 export async function runTagValues(deps: ScanDeps, input: TagValuesInput): Promise<TagValuesRun> {
-  const { window, signal, field } = input;
+  const { window, signal, field, filter, limit, maxBytes } = input;
+  const limits = { limit, maxBytes };
   const fixed = fixedValues(field);
   if (fixed !== undefined) return { values: fixed, isTruncated: false, ...NOTHING_READ };
-  const filter = conditionOf(input);
+  const query = { field, filter: conditionOf(filter), limits };
   const { result, report } = await runScan(deps, {
     window,
     signal,
     expected: () => [],
-    evaluate: (sources) =>
-      collect(sources, async (source) => {
-        const values = new Distinct<TagValue>(input);
-        await readTagValues(source, field, filter, (value) => addValue(values, value));
-        return values;
-      }),
+    evaluate: async (sources) =>
+      addValues(await collect(sources, (source) => valuesIn(source, query)), limits),
+    query: { kind: "tag-values", field, filter, limits },
+    evaluatePooled: ({ group }) => pooledTagValues(group, limits),
   });
-  const all = new Distinct<TagValue>(input);
-  for (const part of result) {
-    for (const value of part.values()) if (!addValue(all, value)) break;
-  }
-  const isTruncated = all.isTruncated || result.some((part) => part.isTruncated);
-  return { values: all.values(), isTruncated, ...report };
+  return { values: result.values, isTruncated: result.end !== undefined, ...report };
 }
 
-function conditionOf({ filter }: TagInput): Condition | undefined {
+function conditionOf(filter: FieldExpression | undefined): Condition | undefined {
   if (filter === undefined) return undefined;
   checkComplexity(filter);
   return compileCondition(filter);
-}
-
-function addValue(to: Distinct<TagValue>, value: TagValue): boolean {
-  return to.add(`${value.type} ${value.value}`, value.value, value);
 }
 
 const NOTHING_READ: ScanReport = {
@@ -127,40 +116,4 @@ async function collect<T>(
     if (result.status === "rejected") throw result.reason;
     return result.value;
   });
-}
-
-/** Names by scope. */
-class ScopedNames {
-  readonly #scopes = new Map<TagScope, Distinct<string>>();
-  readonly #input: TagInput;
-
-  constructor(input: TagInput) {
-    this.#input = input;
-  }
-
-  get isTruncated(): boolean {
-    return [...this.#scopes.values()].some((names) => names.isTruncated);
-  }
-
-  add(scope: TagScope, name: string): boolean {
-    let names = this.#scopes.get(scope);
-    if (names === undefined) {
-      names = new Distinct(this.#input);
-      this.#scopes.set(scope, names);
-    }
-    return names.add(name, name, name);
-  }
-
-  addAll(other: ScopedNames): void {
-    for (const { name: scope, tags } of other.scopes()) {
-      for (const tag of tags) if (!this.add(scope, tag)) break;
-    }
-  }
-
-  scopes(): TagNamesRun["scopes"] {
-    return TAG_SCOPES.flatMap((name) => {
-      const tags = this.#scopes.get(name)?.values() ?? [];
-      return tags.length === 0 ? [] : [{ name, tags }];
-    });
-  }
 }

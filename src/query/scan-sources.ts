@@ -5,10 +5,19 @@ import { PLATFORM } from "../model/limits.ts";
 import { blockSources, type BlockSource, type ChunkReader } from "../scan/block-source.ts";
 import { openForScan } from "../scan/open-block.ts";
 import { QueryIo } from "../scan/query-io.ts";
+import type { ScanCache } from "../scan/scan-cache.ts";
 import { overlapsRange } from "../store/catalogue.ts";
 import { AppError, isAppError } from "../util/errors.ts";
 import { settleAll } from "../util/parallel.ts";
-import { type PlannedShard, planScan, type PlanWindow, type ScanJob, type ScanPlan } from "./plan.ts";
+import {
+  type BlockJob,
+  type PlanLimits,
+  type PlannedShard,
+  planScan,
+  type PlanWindow,
+  type ScanJob,
+  type ScanPlan,
+} from "./plan.ts";
 import type { ScanDeps, ScannedShard } from "./query-scan.ts";
 import { failureOf, type SourceFailure } from "./sources.ts";
 
@@ -16,7 +25,7 @@ import { failureOf, type SourceFailure } from "./sources.ts";
 export interface ScanSources {
   readonly io: QueryIo;
   readonly plan: ScanPlan;
-  /** In the order of the plan's jobs; a job that failed has none. */
+  /** In the order of the plan's jobs; a job that failed or is the scan pool's has none. */
   readonly opened: readonly OpenedJob[];
   /** Whether no shard that answered has spans outside the window. */
   readonly hasAll: boolean;
@@ -66,17 +75,20 @@ export async function openSources(
   }
   const [first] = found;
   if (answered.length === 0 && first?.status === "rejected") throw first.reason;
-  const plan = planScan(answered, window, deps.limits.scan);
+  const plan = planScan(answered, window, planLimits(deps));
   const live = new Map(answered.flatMap(({ jobs }) => Array.from(jobs)));
-  const settled = await settleAll(plan.jobs, PLATFORM.connections, async (job) =>
+  const pooled = new Set<ScanJob>(plan.pooled.flatMap(({ jobs }) => jobs));
+  const own = plan.jobs.filter((job) => !pooled.has(job));
+  const ports = { cache: deps.cache, maxHeldBytes: deps.limits.scan.maxHeldBytes };
+  const settled = await settleAll(own, PLATFORM.connections, async (job) =>
     job.kind === "block"
-      ? openBlock(deps, io, job)
+      ? openBlock(ports, io, job)
       : (live.get(liveKey(job.shard, job.epoch.id)) ?? Promise.reject(new Error("no live spans"))),
   );
   io.checkAborted();
   const opened: OpenedJob[] = [];
   const jobFailures: JobFailure[] = [];
-  for (const [i, job] of plan.jobs.entries()) {
+  for (const [i, job] of own.entries()) {
     const result = settled[i];
     if (result?.status === "fulfilled") opened.push({ job, sources: result.value });
     else jobFailures.push({ job, failure: failureOf(jobName(job), result?.reason) });
@@ -89,6 +101,11 @@ function hasAll(shards: readonly PlannedShard[], window: PlanWindow): boolean {
     ({ snapshot }) =>
       snapshot.hasAllBlocks === true && snapshot.epochs.every((epoch) => overlapsRange(epoch, window)),
   );
+}
+
+/** Without a scan pool everything is looked into here. */
+function planLimits({ limits: { scan }, scannerOf }: ScanDeps): PlanLimits {
+  return scannerOf === undefined ? { ...scan, pool: undefined } : scan;
 }
 
 interface Opening {
@@ -110,7 +127,7 @@ function liveKey(shard: string, epoch: number): string {
 async function openShard(opening: Opening, shard: ScannedShard): Promise<LiveShard> {
   for (let attempt = 1; ; attempt++) {
     const snapshot = await takeSnapshot(opening, shard);
-    const { jobs } = planScan([{ name: shard.name, snapshot }], opening.window, opening.deps.limits.scan);
+    const { jobs } = planScan([{ name: shard.name, snapshot }], opening.window, planLimits(opening.deps));
     const epochs = new Map<string, Promise<readonly BlockSource[]>>();
     let isGone = false;
     for (const job of jobs) {
@@ -173,16 +190,24 @@ const READS_MAX = 3;
 /** A column chunk of a row group is a few MiB; a damaged footer must not cost more memory than this. */
 const CHUNK_BYTES_MAX = 128 * 1024 * 1024;
 
-async function openBlock(
-  { cache, limits }: ScanDeps,
+/** What blocks are opened with. */
+export interface BlockPorts {
+  readonly cache: Omit<ScanCache, "live">;
+  /** Bytes that are read along for later. */
+  readonly maxHeldBytes: number;
+}
+
+/** @throws AppError `not_found`, `corrupt`, `unavailable` */
+export async function openBlock(
+  { cache, maxHeldBytes }: BlockPorts,
   io: QueryIo,
-  { block }: ScanJob & { readonly kind: "block" },
+  { block }: BlockJob,
 ): Promise<readonly BlockSource[]> {
   const { opened, wasRead } = await openForScan(block, cache.blocks, io);
   return blockSources(opened, {
     key: block.key,
     readsMax: wasRead ? READS_MAX - 1 : READS_MAX,
-    heldBytesMax: limits.scan.maxHeldBytes,
+    heldBytesMax: maxHeldBytes,
     io,
     caches: cache,
     readParts: async (read, parts) => {

@@ -2,7 +2,6 @@
 import type { FieldExpression, SearchQuery } from "../traceql/ast.ts";
 import { search, type SearchOptions } from "../traceql/engine/search.ts";
 import type { SearchCursor, SearchResult, TraceResult } from "../traceql/results.ts";
-import type { SpanSource } from "../traceql/storage.ts";
 import type { BeyondWindow } from "./whole-traces.ts";
 
 /** In the order of results. */
@@ -78,6 +77,9 @@ function byIds(ids: readonly string[]): SearchQuery {
   };
 }
 
+/** Searches the window. */
+export type SearchIn = (query: SearchQuery, options: SearchOptions) => Promise<SearchResult>;
+
 /**
  * As `search`, but results that have spans beyond the window are evaluated with all of them, and so are candidates: they
  * may match then.
@@ -85,12 +87,12 @@ function byIds(ids: readonly string[]): SearchQuery {
  * @throws as `search` does
  */
 export async function searchWhole(
-  sources: readonly SpanSource[],
+  searchIn: SearchIn,
   { query, candidates }: { readonly query: SearchQuery; readonly candidates: readonly string[] },
   options: SearchOptions,
   beyond: BeyondWindow,
 ): Promise<SearchResult> {
-  const page = await search(sources, query, options);
+  const page = await searchIn(query, options);
   const shown = new Set(page.traces.map(({ traceId }) => traceId));
   const whole = await beyond.find([...new Set([...shown, ...candidates])]);
   if (whole.ids.size === 0) return page;
@@ -98,6 +100,6 @@ export async function searchWhole(
   const { traces: matching } = await search(whole.sources, query, { ...ofAll, limit: whole.ids.size });
   const turnedUp = matching.flatMap(({ traceId }) => (shown.has(traceId) ? [] : [traceId]));
   const few = { ...options, limit: turnedUp.length, spansPerSpanset: 1 };
-  const parts = turnedUp.length === 0 ? [] : (await search(sources, byIds(turnedUp), few)).traces;
+  const parts = turnedUp.length === 0 ? [] : (await searchIn(byIds(turnedUp), few)).traces;
   return combined({ page, candidates: parts, whole: whole.ids, matching }, options.limit);
 }

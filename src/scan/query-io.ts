@@ -7,18 +7,32 @@ import { Gate } from "../util/parallel.ts";
 /** What a scan needs of the store. */
 export type RangeReader = Pick<ObjectStore, "getRange">;
 
+/** Bytes that were read along for later and that nobody has asked for yet. */
+export interface HeldBytes {
+  bytes: number;
+}
+
 export class QueryIo {
   /** Bytes that the query looked at, from wherever they came: the same for the same query over the same data. */
   inspectedBytes = 0;
-  /** Bytes that were read along for later and that nobody has asked for yet. */
-  heldBytes = 0;
   readonly signal: AbortSignal | undefined;
   readonly #objects: RangeReader;
+  readonly #held: HeldBytes;
   readonly #gate = new Gate(PLATFORM.connections);
 
-  constructor(objects: RangeReader, signal: AbortSignal | undefined) {
+  /** @param held what several queries hold together; default: this one's own */
+  constructor(objects: RangeReader, signal: AbortSignal | undefined, held: HeldBytes = { bytes: 0 }) {
     this.#objects = objects;
     this.signal = signal;
+    this.#held = held;
+  }
+
+  get heldBytes(): number {
+    return this.#held.bytes;
+  }
+
+  set heldBytes(bytes: number) {
+    this.#held.bytes = bytes;
   }
 
   /** @throws AppError `unavailable` when the client has gone */

@@ -43,6 +43,14 @@ export class ScanCache implements ScanCaches {
     this.blocks = new LruCache(limits.footerCacheBytes, ({ heapBytes }) => heapBytes);
     this.live = new LiveCache(limits.liveCacheBytes);
   }
+
+  /** Bytes of what is kept of blocks. */
+  get byteLength(): number {
+    return [this.chunks, this.traces, this.notes, this.sparse, this.blocks].reduce(
+      (sum, cache) => sum + cache.byteLength,
+      0,
+    );
+  }
 }
 
 function tableBytes({ ids, firstRows }: TraceTable): number {

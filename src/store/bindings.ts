@@ -4,6 +4,7 @@ import type { S3Variables } from "../model/s3-config.ts";
 import type { CompactorRpc } from "./compactor-rpc.ts";
 import type { DirectoryRpc } from "./directory-rpc.ts";
 import type { TraceShardRpc } from "./rpc.ts";
+import type { ScannerRpc } from "./scanner-rpc.ts";
 import type { TenantRpc } from "./tenant-rpc.ts";
 
 /** Durable Objects of one class, reached by name. */
@@ -25,12 +26,18 @@ export interface DirectoryNamespace {
   getByName(name: string): DirectoryRpc;
 }
 
+export interface ScannerNamespace {
+  /** @param name `scannerName` */
+  getByName(name: string): ScannerRpc;
+}
+
 export interface Bindings extends Variables, S3Variables {
   readonly TRACE_SHARD: ShardNamespace;
   readonly TENANT: TenantNamespace;
   readonly DIRECTORY: DirectoryNamespace;
   /** Each has the name of its shard. */
   readonly COMPACTOR: CompactorNamespace;
+  readonly SCANNER: ScannerNamespace;
   /** Absent only where another object store is set, see object-store-for.ts. */
   readonly BLOCKS?: R2Bucket;
 }

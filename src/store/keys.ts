@@ -43,6 +43,18 @@ export function shardName(tenant: string, shard: number): string {
   return `${tenant}/${shard}`;
 }
 
+/** Name of a Scanner object of a tenant. */
+export function scannerName(tenant: string, scanner: number): string {
+  return `${tenant}/scan-${scanner}`;
+}
+
+/** Whose Scanner has this name. */
+export function tenantOfScanner(name: string): string {
+  const [, tenant = ""] = /^([^/]+)\/scan-\d+$/.exec(name) ?? [];
+  assert(tenant !== "", "a scanner's name is <tenant>/scan-<number>");
+  return tenant;
+}
+
 /** The inverse of `shardName`. */
 export function parseShardName(name: string): { tenant: string; shard: number } {
   const [, tenant = "", digits = ""] = /^([^/]+)\/(\d{1,4})$/.exec(name) ?? [];

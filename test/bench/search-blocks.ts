@@ -9,6 +9,8 @@ import { concatBytes } from "../../src/util/bytes.ts";
 import { makeGenerator } from "../support/generator.ts";
 
 const BLOCK_SPANS = 500_000;
+/** Smaller blocks, for benches of many. */
+export const SMALL_BLOCK_SPANS = 50_000;
 const BATCH_SPANS = 512;
 /** Another form of block or generator needs other files. */
 const VERSION = 1;
@@ -19,27 +21,34 @@ export function pathOf(key: string): string {
   return join(folder, key);
 }
 
-/** `count` blocks, 1 to 10. Traces go on from one to the next. */
-export async function benchBlocks(count: number): Promise<CatalogueBlock[]> {
-  mkdirSync(folder, { recursive: true });
+/** Keys, and so paths, of smaller blocks are in a folder of their own. */
+function nameOf(id: number, spans: number): string {
+  return spans === BLOCK_SPANS ? String(id) : `${spans}/${id}`;
+}
+
+/** `count` blocks of `spans` each. Traces go on from one to the next. */
+export async function benchBlocks(count: number, spans = BLOCK_SPANS): Promise<CatalogueBlock[]> {
+  mkdirSync(join(folder, nameOf(0, spans), ".."), { recursive: true });
+  const isComplete = existsSync(pathOf(`${nameOf(count, spans)}.json`));
   const generator = makeGenerator({ seed: 1 });
   const blocks: CatalogueBlock[] = [];
   // The generator goes on from block to block, so a block that is missing needs those before it.
   for (let id = 1; id <= count; id++) {
-    const known = pathOf(`${id}.json`);
+    const known = pathOf(`${nameOf(id, spans)}.json`);
     if (existsSync(known)) {
       const block: CatalogueBlock = JSON.parse(readFileSync(known, "utf8"));
       blocks.push(block);
-      skip(generator);
+      // Only when a later block is missing does its place in the stream matter.
+      if (!isComplete) skip(generator, spans);
       continue;
     }
     const chunks: Uint8Array[] = [];
-    const { meta } = await writeBlock(batchesOf(generator), (bytes) => void chunks.push(bytes), {
+    const { meta } = await writeBlock(batchesOf(generator, spans), (bytes) => void chunks.push(bytes), {
       zstdLevel: 3,
       arrivedMs: id,
     });
     const bytes = concatBytes(chunks);
-    const key = `${id}.parquet`;
+    const key = `${nameOf(id, spans)}.parquet`;
     writeFileSync(pathOf(key), bytes);
     const block = catalogueBlock(id, { key, etag: "e", byteLength: bytes.length }, meta, id);
     writeFileSync(known, JSON.stringify(block));
@@ -51,15 +60,12 @@ export async function benchBlocks(count: number): Promise<CatalogueBlock[]> {
 
 type Generator = ReturnType<typeof makeGenerator>;
 
-async function* batchesOf(generator: Generator): AsyncGenerator<Uint8Array> {
-  for (let left = BLOCK_SPANS; left > 0; left -= BATCH_SPANS)
-    yield generator.batch(Math.min(left, BATCH_SPANS));
+async function* batchesOf(generator: Generator, spans: number): AsyncGenerator<Uint8Array> {
+  for (let left = spans; left > 0; left -= BATCH_SPANS) yield generator.batch(Math.min(left, BATCH_SPANS));
 }
 
-/** Only when a later block is missing does its place in the stream matter. */
-function skip(generator: Generator): void {
-  if (existsSync(pathOf("10.json"))) return;
-  for (let left = BLOCK_SPANS; left > 0; left -= BATCH_SPANS) generator.batch(Math.min(left, BATCH_SPANS));
+function skip(generator: Generator, spans: number): void {
+  for (let left = spans; left > 0; left -= BATCH_SPANS) generator.batch(Math.min(left, BATCH_SPANS));
 }
 
 /** Reads the files, and counts. */

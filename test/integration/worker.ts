@@ -1,10 +1,13 @@
 // The Worker as deployed, but for objects into which tests can put faults.
 import {
   Compactor as RealCompactor,
+  Scanner as RealScanner,
   Tenant as RealTenant,
   TraceShard as RealTraceShard,
 } from "../../durable-objects/index.ts";
 import type { CompactorPorts } from "../../src/compaction/compactor.ts";
+import type { PoolLimits } from "../../src/model/limits.ts";
+import type { ScannerPorts } from "../../src/query/pool/scanner.ts";
 import type { ShardPorts } from "../../src/shard/shard.ts";
 import type { Bindings } from "../../src/store/bindings.ts";
 import type { ObjectStore } from "../../src/store/object-store.ts";
@@ -35,6 +38,10 @@ export interface Faults {
   beforeCommit?: () => void;
   /** Called before rows are appended. */
   beforeAppend?: () => void;
+  /** Called before a scanner reads a range of a block; throwing makes it fail. */
+  beforeScan?: (key: string) => Promise<void> | void;
+  /** Limits of the scan pool. */
+  pool?: Partial<PoolLimits>;
   /** Called before a tenant tells its shard map. */
   beforeView?: () => Promise<void>;
   /** Called around a compactor's calls; throwing makes them fail. `abort` ends the object there and then. */
@@ -127,6 +134,23 @@ function shardAround(real: ShardJobsRpc, around: Around): ShardJobsRpc {
     beginRebuild: (now) => real.beginRebuild(now),
     endRebuild: () => real.endRebuild(),
   };
+}
+
+export class Scanner extends RealScanner {
+  protected override ports(env: Bindings): ScannerPorts {
+    const real = super.ports(env);
+    const pool = { ...real.limits.scan.pool, ...faults.pool };
+    return {
+      ...real,
+      limits: { ...real.limits, scan: { ...real.limits.scan, pool } },
+      objects: {
+        getRange: async (key, range, etag) => {
+          await faults.beforeScan?.(key);
+          return real.objects.getRange(key, range, etag);
+        },
+      },
+    };
+  }
 }
 
 export class Tenant extends RealTenant {

@@ -1,48 +1,81 @@
-// Texts, each once, up to a number of them and of bytes.
+// Values, each once, up to a number of them and of bytes: the first ones in order, whatever order they come in.
 
 export interface DistinctLimits {
   readonly limit: number;
-  /** Of all texts together, as UTF-8. */
+  /** Of the texts of all values together, as UTF-8. */
   readonly maxBytes: number;
+}
+
+/** Plain values. Parts add up, in any order, to the same values. */
+export interface DistinctPart<T> {
+  /** In the order of their keys. */
+  readonly values: readonly T[];
+  /** The first key that was left out because of a limit; undefined: none was. */
+  readonly end: string | undefined;
+}
+
+/** What is known of a kind of values. */
+export interface DistinctKind<T> {
+  /** Tells values apart, and is their order. */
+  readonly keyOf: (value: T) => string;
+  /** What counts as its bytes. */
+  readonly textOf: (value: T) => string;
 }
 
 const encoder = new TextEncoder();
 
-/** Texts with what they stand for. What is beyond a limit is left out. */
 export class Distinct<T> {
+  readonly #kind: DistinctKind<T>;
   readonly #limits: DistinctLimits;
-  readonly #found = new Map<string, T>();
+  readonly #found = new Map<string, { readonly value: T; readonly bytes: number }>();
   #bytes = 0;
-  #isTruncated = false;
+  /** No key from here on fits: those before it are too many. */
+  #end: string | undefined;
 
-  constructor(limits: DistinctLimits) {
+  constructor(kind: DistinctKind<T>, limits: DistinctLimits) {
+    this.#kind = kind;
     this.#limits = limits;
   }
 
-  get isTruncated(): boolean {
-    return this.#isTruncated;
-  }
-
-  /** In the order of their keys. */
-  values(): T[] {
-    return [...this.#found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value);
-  }
-
-  /**
-   * @param key tells values apart
-   * @param text what counts as its bytes
-   * @returns false when nothing more fits
-   */
-  add(key: string, text: string, value: T): boolean {
-    if (this.#isTruncated) return false;
-    if (this.#found.has(key)) return true;
-    const bytes = encoder.encode(text).length;
-    if (this.#found.size >= this.#limits.limit || this.#bytes + bytes > this.#limits.maxBytes) {
-      this.#isTruncated = true;
-      return false;
-    }
+  add(value: T): void {
+    const key = this.#kind.keyOf(value);
+    if (this.#found.has(key) || (this.#end !== undefined && key >= this.#end)) return;
+    const bytes = encoder.encode(this.#kind.textOf(value)).length;
+    this.#found.set(key, { value, bytes });
     this.#bytes += bytes;
-    this.#found.set(key, value);
-    return true;
+    // Now and then, so that sorting costs little.
+    const { limit, maxBytes } = this.#limits;
+    if (this.#found.size > 2 * limit || this.#bytes > 2 * maxBytes) this.#cut();
+  }
+
+  addPart({ values, end }: DistinctPart<T>): void {
+    for (const value of values) this.add(value);
+    if (end !== undefined && (this.#end === undefined || end < this.#end)) this.#end = end;
+  }
+
+  part(): DistinctPart<T> {
+    const values = this.#cut();
+    return { values, end: this.#end };
+  }
+
+  /** Leaves out what is beyond a limit, and all behind it. */
+  #cut(): T[] {
+    const values: T[] = [];
+    let kept = 0;
+    for (const [key, { value, bytes }] of [...this.#found].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const isBeyond =
+        (this.#end !== undefined && key >= this.#end) ||
+        values.length >= this.#limits.limit ||
+        kept + bytes > this.#limits.maxBytes;
+      if (isBeyond) {
+        this.#end = this.#end === undefined || key < this.#end ? key : this.#end;
+        this.#found.delete(key);
+      } else {
+        values.push(value);
+        kept += bytes;
+      }
+    }
+    this.#bytes = kept;
+    return values;
   }
 }

@@ -18,8 +18,7 @@ import { entriesOf, hasAny } from "./entries.ts";
 import type { TagScope } from "./tag.ts";
 import { openTagRows, type TagRows } from "./tag-rows.ts";
 
-/** Takes a name; false when it wants no more. */
-export type TakeName = (scope: TagScope, name: string) => boolean;
+export type TakeName = (scope: TagScope, name: string) => void;
 
 const JSON_COLUMNS: Readonly<Record<Exclude<TagScope, "span">, ColumnName>> = {
   resource: "resource",
@@ -40,7 +39,7 @@ export async function readTagNames(
   const opened = await openTagRows(source, columns, filter, false);
   if (opened === undefined) return;
   for (const scope of scopes) {
-    for (const name of namesOf(source, scope, opened)) if (!take(scope, name)) break;
+    for (const name of namesOf(source, scope, opened)) take(scope, name);
   }
 }
 

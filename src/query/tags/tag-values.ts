@@ -9,8 +9,7 @@ import { entriesOf } from "./entries.ts";
 import type { TagValue } from "./tag.ts";
 import { openTagRows, type TagRows } from "./tag-rows.ts";
 
-/** Takes a value; false when it wants no more. */
-export type TakeValue = (value: TagValue) => boolean;
+export type TakeValue = (value: TagValue) => void;
 
 /** Intrinsics whose values are looked up; `true`: they follow from whole traces. */
 const LOOKED_UP: Readonly<Partial<Record<IntrinsicName, boolean>>> = {
@@ -61,7 +60,7 @@ export async function readTagValues(
     for (const scalar of scalarsOf(opened, layer)) {
       // A trace whose root is not in this source has no name here.
       const value = needsTraces && scalar === "" ? undefined : tagValue(scalar);
-      if (value !== undefined && !take(value)) return;
+      if (value !== undefined) take(value);
     }
   }
 }

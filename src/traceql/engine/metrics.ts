@@ -9,7 +9,7 @@ import { type LeafPart, LeafState, type PlacedCandidate } from "./metrics/leaf-s
 import { compileMetrics, type LeafPlan, type MetricsPlan, splitColumns } from "./metrics/plan.ts";
 import type { MetricSeries } from "./metrics/series.ts";
 import { combineSeries } from "./metrics/stages.ts";
-import { canMatch } from "./spansets/plan.ts";
+import { metricsProspects } from "./prospects.ts";
 import { SplitCache } from "./tables/split-cache.ts";
 
 export { type Intervals, instantInterval, rangeIntervals } from "./metrics/intervals.ts";
@@ -24,6 +24,17 @@ export interface MetricsOptions {
   /** What is known of sources from earlier queries. */
   readonly splits?: SplitCache;
 }
+
+/** Spans of one source that become exemplars. Plain values. */
+export interface ChosenSpans {
+  /** Which pipeline of the query, in the order of its text. */
+  readonly leaf: number;
+  readonly origin: number;
+  readonly candidates: readonly PlacedCandidate[];
+}
+
+/** Makes exemplars: lists in the order of `chosen`, each in the order of its candidates. */
+export type ShowExemplars = (chosen: readonly ChosenSpans[]) => Promise<readonly (readonly Exemplar[])[]>;
 
 /** By pipeline of the query, in the order of its text. Plain values. */
 export interface MetricsPart {
@@ -82,13 +93,13 @@ export class MetricsState {
     this.#inspectedSpans += inspectedSpans;
   }
 
-  /** @param sourceOf finds a source by its `origin` */
-  async result(sourceOf: (origin: number) => SpanSource | undefined): Promise<MetricsResult> {
+  /** @param show makes exemplars of what is still in sources */
+  async result(show: ShowExemplars): Promise<MetricsResult> {
     const { intervals, maxSeries } = this.#options;
     const series = combineSeries(this.#plan.expression, (node) => this.#leaves.get(node)?.series() ?? []);
     const ordered = series.toSorted((a, b) => compareLabels(a.labels, b.labels));
     const kept = ordered.slice(0, maxSeries);
-    const exemplars = await this.#showExemplars(kept, sourceOf);
+    const exemplars = await this.#showExemplars(kept, show);
     const isTruncated = [...this.#leaves.values()].some((leaf) => leaf.isTruncated);
     return {
       series: kept.map((one) => resultSeries(one, intervals, exemplars.get(one) ?? [])),
@@ -99,23 +110,26 @@ export class MetricsState {
 
   async #showExemplars(
     series: readonly MetricSeries[],
-    sourceOf: (origin: number) => SpanSource | undefined,
+    show: ShowExemplars,
   ): Promise<Map<MetricSeries, Exemplar[]>> {
+    const chosen = [...this.#leaves.values()].flatMap((state, leaf) =>
+      [...Map.groupBy(state.candidates(this.#exemplars), ({ origin }) => origin)].map(
+        ([origin, candidates]) => ({ leaf, origin, candidates }),
+      ),
+    );
+    const inSources = chosen.flatMap(({ leaf, origin, candidates }) =>
+      origin === undefined ? [] : [{ leaf, origin, candidates }],
+    );
+    const made = (inSources.length === 0 ? [] : await show(inSources)).values();
     const shown = new Map<MetricSeries, Exemplar[]>();
-    for (const [node, state] of this.#leaves) {
-      const leaf = this.#plan.leaves.get(node);
-      const chosen = state.candidates(this.#exemplars);
-      const byOrigin = Map.groupBy(chosen, ({ origin }) => origin);
-      for (const [origin, candidates] of leaf === undefined ? [] : byOrigin) {
-        const source = origin === undefined ? undefined : sourceOf(origin);
-        const exemplars = source && leaf ? await showCandidates(source, leaf, candidates) : [];
-        candidates.forEach((candidate, index) => {
-          const exemplar = exemplars[index] ?? candidate.exemplar;
-          const owner = series.find((one) => belongsTo(candidate, one));
-          if (owner === undefined || exemplar === undefined) return;
-          shown.set(owner, [...(shown.get(owner) ?? []), exemplar]);
-        });
-      }
+    for (const { origin, candidates } of chosen) {
+      const exemplars = origin === undefined ? [] : (made.next().value ?? []);
+      candidates.forEach((candidate, index) => {
+        const exemplar = exemplars[index] ?? candidate.exemplar;
+        const owner = series.find((one) => belongsTo(candidate, one));
+        if (owner === undefined || exemplar === undefined) return;
+        shown.set(owner, [...(shown.get(owner) ?? []), exemplar]);
+      });
     }
     return shown;
   }
@@ -146,11 +160,10 @@ function resultSeries(
 export function isWorthMeasuring(
   { pipeline }: LeafPlan,
   sources: readonly SpanSource[],
-  { firstNs, stepNs, count }: Intervals,
+  intervals: Intervals,
 ): boolean {
-  const lastNs = firstNs + BigInt(count) * stepNs;
-  const isInTime = sources.some(({ bounds }) => bounds.maxStartNs > firstNs && bounds.minStartNs <= lastNs);
-  return isInTime && canMatch(pipeline, sources);
+  const prospects = metricsProspects(pipeline, intervals);
+  return prospects.isWorth(prospects.passed(sources));
 }
 
 /**
@@ -182,5 +195,20 @@ export async function metrics(
       await state.measure(whole, undefined);
     }
   }
-  return state.result((origin) => sources[origin]);
+  return state.result((chosen) => showChosen(leaves, sources, chosen));
+}
+
+/** @param sources by `origin` */
+export async function showChosen(
+  leaves: readonly LeafPlan[],
+  sources: readonly SpanSource[],
+  chosen: readonly ChosenSpans[],
+): Promise<Exemplar[][]> {
+  const shown: Exemplar[][] = [];
+  for (const { leaf, origin, candidates } of chosen) {
+    const plan = leaves[leaf];
+    const source = sources[origin];
+    shown.push(plan && source ? await showCandidates(source, plan, candidates) : []);
+  }
+  return shown;
 }

@@ -5,15 +5,17 @@ import type { SearchCursor, SearchResult, TraceResult } from "../results.ts";
 import type { SpanSource } from "../storage.ts";
 import {
   compareFound,
+  EVERYTHING,
   findColumns,
   findTraces,
   type FoundTrace,
   type FoundTraces,
   type Window,
 } from "./search/find-traces.ts";
+import { searchProspects } from "./prospects.ts";
 import { showColumns, showTraces } from "./search/show-traces.ts";
 import { type Mention, mentionsOf } from "./spansets/mentions.ts";
-import { canMatch, compilePipeline, type PipelinePlan } from "./spansets/plan.ts";
+import { compilePipeline, type PipelinePlan } from "./spansets/plan.ts";
 import { SplitCache, type SplitSet } from "./tables/split-cache.ts";
 import { gatherSplit } from "./tables/split-traces.ts";
 
@@ -51,17 +53,19 @@ export function isWorthSearching(
   sources: readonly SpanSource[],
   window: Window,
 ): boolean {
-  // A trace may begin in one source and end in another: the window may lie between the two.
-  const isInTime =
-    sources.some(({ bounds }) => bounds.minStartNs <= window.endNs) &&
-    sources.some(({ bounds }) => bounds.maxEndNs >= window.startNs);
-  return isInTime && canMatch(pipeline, sources);
+  const prospects = searchProspects(pipeline, window);
+  return prospects.isWorth(prospects.passed(sources));
 }
 
-/** A window that no source is known to be inside of, so that both start and duration are at hand. */
-const EVERYTHING = { startNs: 1n, endNs: 0n };
+export const NOTHING_FOUND: FoundTraces = { total: 0, traces: [], inspectedTraces: 0, inspectedSpans: 0 };
 
-const NOTHING: FoundTraces = { total: 0, traces: [], inspectedTraces: 0, inspectedSpans: 0 };
+/** Newest first: with the newest traces found, older sources are only counted. */
+export function compareNewest(
+  a: { readonly maxStartNs: bigint },
+  b: { readonly maxStartNs: bigint },
+): number {
+  return a.maxStartNs > b.maxStartNs ? -1 : Number(a.maxStartNs < b.maxStartNs);
+}
 
 /** What was found in two sets of traces without a trace in common. The order does not matter. */
 export function combineFound(a: FoundTraces, b: FoundTraces, limit: number): FoundTraces {
@@ -96,10 +100,10 @@ class Search {
   /** Where each found trace is: in a source or, undefined, in several. */
   readonly #origins = new Map<string, SpanSource | undefined>();
   #split: SplitSet | undefined;
-  #found = NOTHING;
+  #found = NOTHING_FOUND;
 
   constructor(sources: readonly SpanSource[], plan: SearchPlan, options: SearchOptions) {
-    this.#sources = sources.toSorted((a, b) => (a.bounds.maxStartNs > b.bounds.maxStartNs ? -1 : 1));
+    this.#sources = sources.toSorted((a, b) => compareNewest(a.bounds, b.bounds));
     this.#plan = plan;
     this.#options = options;
     this.#window = { ...options, limit: options.limit + 1 };

@@ -37,7 +37,7 @@ function epoch(id: number, [from, to]: readonly [number, number], more: Partial<
 }
 
 const shard = (
-  index: number,
+  index: number | string,
   blocks: readonly CatalogueBlock[],
   epochs: readonly LiveEpoch[] = [],
 ): PlannedShard => ({ name: String(index), snapshot: { blocks, epochs } });
@@ -104,6 +104,69 @@ describe("plan", () => {
     expect(planWindow({ startNs: 10_999_999_999n, endNs: 20_000_000_001n }, limits)).toEqual({
       startSeconds: 8,
       endSeconds: 23,
+    });
+  });
+
+  describe("the scan pool", () => {
+    const ALONE = {
+      maxLocalSpans: Infinity,
+      maxLocalBlocks: Infinity,
+      maxLocalTraces: Infinity,
+      maxLocalBytes: Infinity,
+      scanners: 12,
+    };
+    /** Three blocks and an epoch. */
+    const shards = [
+      shard(
+        "shop/0",
+        [block(1, [100, 150]), block(2, [100, 160]), block(3, [100, 170])],
+        [epoch(7, [150, 160])],
+      ),
+    ];
+    const withPool = (pool: Partial<typeof ALONE>) =>
+      planScan(shards, WINDOW, { ...LIMITS, pool: { ...ALONE, ...pool } });
+
+    test.each([
+      ["maxLocalSpans", 30],
+      ["maxLocalBlocks", 3],
+      ["maxLocalTraces", 6],
+      ["maxLocalBytes", 300],
+    ])("at %s the Worker does all, one beyond it the pool does all blocks", (limit, count) => {
+      expect(withPool({ [limit]: count }).pooled).toEqual([]);
+      const { jobs, pooled } = withPool({ [limit]: count - 1 });
+      expect(jobs).toEqual(withPool({}).jobs);
+      expect(pooled.flatMap((each) => each.jobs.map(nameOf)).sort()).toEqual([
+        "shop/0/block-1",
+        "shop/0/block-2",
+        "shop/0/block-3",
+      ]);
+    });
+
+    test("without a pool the Worker does whatever there is", () => {
+      expect(planScan(shards, WINDOW, LIMITS).pooled).toEqual([]);
+    });
+
+    test("a block falls to the same Scanner of its tenant, whatever else is asked for", () => {
+      const blocks = Array.from({ length: 100 }, (_, i) => block(1_800_000_000_000 + 60_000 * i, [100, 150]));
+      const plan = (ids: readonly CatalogueBlock[], names: readonly string[]) =>
+        planScan(
+          names.map((name) => shard(name, ids)),
+          WINDOW,
+          { ...LIMITS, pool: { ...ALONE, maxLocalBlocks: 0 } },
+        ).pooled;
+      const scannerOf = (pooled: ReturnType<typeof plan>, wanted: number, name: string) =>
+        pooled.find(({ jobs }) => jobs.some((job) => job.block.id === wanted && job.shard === name))?.scanner;
+      const all = plan(blocks, ["shop/0", "bank/3"]);
+      const few = plan(blocks.slice(40, 45), ["bank/3"]);
+      for (const { id } of blocks.slice(40, 45)) {
+        expect(scannerOf(few, id, "bank/3")).toBe(scannerOf(all, id, "bank/3"));
+      }
+      expect(all).toHaveLength(24);
+      for (const { scanner, jobs } of all) {
+        expect(new Set(jobs.map((job) => job.shard.split("/")[0]))).toEqual(new Set([scanner.split("/")[0]]));
+        expect(jobs.length).toBeGreaterThan(1);
+        expect(jobs.length).toBeLessThan(20);
+      }
     });
   });
 });

@@ -67,18 +67,27 @@ export class Cells {
   #truncate(): void {
     if (this.#series.size <= this.#seriesMax) return;
     this.isTruncated = true;
-    const sorted = this.inOrder();
+    const sorted = this.#sorted();
     for (const { labels } of sorted.slice(this.#seriesMax)) this.#series.delete(labelsKey(labels));
     this.#last = sorted[this.#seriesMax - 1]?.labels;
   }
 
+  /** The series that are kept, in order. */
   inOrder(): SeriesCells[] {
+    this.#truncate();
+    return this.#sorted();
+  }
+
+  #sorted(): SeriesCells[] {
     return [...this.#series.values()].sort((a, b) => compareLabels(a.labels, b.labels));
   }
 
   part(): CellsPart {
-    this.#truncate();
-    return { series: this.inOrder(), buckets: this.buckets.part(), isTruncated: this.isTruncated };
+    return {
+      series: this.inOrder(),
+      buckets: this.buckets.part(),
+      isTruncated: this.isTruncated,
+    };
   }
 
   add({ series, buckets, isTruncated }: CellsPart): void {

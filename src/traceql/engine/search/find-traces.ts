@@ -56,6 +56,9 @@ function isInside({ bounds }: SpanSource, { startNs, endNs }: Pick<Window, "star
   return bounds.minStartNs >= startNs && bounds.maxStartNs <= endNs;
 }
 
+/** A window that no source is known to be inside of, so that both start and duration are at hand. */
+export const EVERYTHING = { startNs: 1n, endNs: 0n };
+
 /** The columns that `findTraces` loads. */
 export function findColumns(
   plan: PipelinePlan,

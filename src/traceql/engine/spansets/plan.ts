@@ -13,7 +13,7 @@ import { printAggregate, printFieldExpression } from "../../print.ts";
 import type { ColumnName, SpanSource } from "../../storage.ts";
 import { AppError } from "../../../util/errors.ts";
 import { columnsOf } from "../columns/fields.ts";
-import { compileCondition, type Condition, conditionFields, foresee } from "../conditions/condition.ts";
+import { compileCondition, type Condition, conditionFields } from "../conditions/condition.ts";
 import { fieldsOf } from "../conditions/expression.ts";
 
 export type SpansPlan =
@@ -167,21 +167,32 @@ function expressionColumns(node: FieldExpression, source: SpanSource): ColumnNam
   return fieldsOf(node).flatMap((field) => columnsOf(source, field));
 }
 
-/**
- * Whether spans of traces that lie in these sources may be selected, judged before anything is read of them. False is
- * certain.
- */
-export function canMatch(plan: SpansPlan, sources: readonly SpanSource[]): boolean {
+/** Whether spans may be selected, where it is known of each condition whether it may hold. False is certain. */
+export function canMatch(plan: SpansPlan, mayHold: (condition: Condition) => boolean): boolean {
   switch (plan.kind) {
     case "filter":
-      return sources.some((source) => foresee(plan.condition, source) !== false);
+      return mayHold(plan.condition);
     case "combination":
       return plan.op === "&&"
-        ? plan.operands.every((operand) => canMatch(operand, sources))
-        : plan.operands.some((operand) => canMatch(operand, sources));
+        ? plan.operands.every((operand) => canMatch(operand, mayHold))
+        : plan.operands.some((operand) => canMatch(operand, mayHold));
     case "structural":
-      return canMatch(plan.right, sources) && (plan.node.form === "negated" || canMatch(plan.left, sources));
+      return canMatch(plan.right, mayHold) && (plan.node.form === "negated" || canMatch(plan.left, mayHold));
     case "pipeline":
-      return plan.stages.every((stage) => stage.kind !== "spans" || canMatch(stage.plan, sources));
+      return plan.stages.every((stage) => stage.kind !== "spans" || canMatch(stage.plan, mayHold));
+  }
+}
+
+/** The conditions of a plan, in the order of the query's text. */
+export function conditionsOf(plan: SpansPlan): Condition[] {
+  switch (plan.kind) {
+    case "filter":
+      return [plan.condition];
+    case "combination":
+      return plan.operands.flatMap((operand) => conditionsOf(operand));
+    case "structural":
+      return [...conditionsOf(plan.left), ...conditionsOf(plan.right)];
+    case "pipeline":
+      return plan.stages.flatMap((stage) => (stage.kind === "spans" ? conditionsOf(stage.plan) : []));
   }
 }

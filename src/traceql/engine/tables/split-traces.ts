@@ -62,7 +62,7 @@ export async function gatherColumns(
 }
 
 /** Rows put together at a time, so that memory stays bounded however many traces are split. */
-const BATCH_ROWS = 50_000;
+export const BATCH_ROWS = 50_000;
 
 /** The ids, in lists of such as have not many more than BATCH_ROWS rows. */
 export function batchesOf(ids: Uint8Array, tables: readonly TraceTable[]): string[][] {

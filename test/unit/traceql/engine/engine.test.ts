@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { compileMetrics } from "../../../../src/traceql/engine/metrics/plan.ts";
-import { metrics, MetricsState, rangeIntervals } from "../../../../src/traceql/engine/metrics.ts";
+import { metrics, MetricsState, rangeIntervals, showChosen } from "../../../../src/traceql/engine/metrics.ts";
 import { search, type SearchOptions } from "../../../../src/traceql/engine/search.ts";
 import { parseQuery } from "../../../../src/traceql/parse.ts";
 import type { MetricsResult, SearchCursor, SearchResult } from "../../../../src/traceql/results.ts";
@@ -157,7 +157,9 @@ describe("metrics: parts and exemplars", () => {
       await state.measure(sources[index]!, index);
       sum.add(structuredClone(state.part()));
     }
-    expect(await sum.result((origin) => sources[origin])).toEqual(whole);
+    expect(await sum.result((chosen) => showChosen([...plan.leaves.values()], sources, chosen))).toEqual(
+      whole,
+    );
   });
 
   test.each([

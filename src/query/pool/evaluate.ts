@@ -1,0 +1,286 @@
+// Questions of a pooled query, answered over the sources of one isolate: one source after another.
+import { PLATFORM } from "../../model/limits.ts";
+import { compileCondition } from "../../traceql/engine/conditions/condition.ts";
+import { type ChosenSpans, MetricsState, showChosen } from "../../traceql/engine/metrics.ts";
+import {
+  compileMetrics,
+  type LeafPlan,
+  type MetricsPlan,
+  splitColumns,
+} from "../../traceql/engine/metrics/plan.ts";
+import { metricsProspects, searchProspects } from "../../traceql/engine/prospects.ts";
+import {
+  combineFound,
+  compareNewest,
+  compileSearch,
+  isWorthSearching,
+  NOTHING_FOUND,
+  type SearchPlan,
+} from "../../traceql/engine/search.ts";
+import {
+  EVERYTHING,
+  findColumns,
+  findTraces,
+  type FoundTrace,
+  type FoundTraces,
+} from "../../traceql/engine/search/find-traces.ts";
+import { showColumns, showTraces } from "../../traceql/engine/search/show-traces.ts";
+import { type CutTrace, cutTraces } from "../../traceql/engine/tables/cut-traces.ts";
+import { type ColumnsOf, gatherPart, partColumns } from "../../traceql/engine/tables/split-traces.ts";
+import { findTrace } from "../../traceql/engine/tables/trace-ids.ts";
+import type { Exemplar, TraceResult } from "../../traceql/results.ts";
+import type { SpanSource, TraceTable } from "../../traceql/storage.ts";
+import { assert } from "../../util/assert.ts";
+import { settleAll } from "../../util/parallel.ts";
+import { type ExpectedOf, expectedInMetrics, expectedInSearch } from "../expected-columns.ts";
+import {
+  addNames,
+  addValues,
+  namesIn,
+  type NamesQuery,
+  valuesIn,
+  type ValuesQuery,
+} from "../tags/tag-parts.ts";
+import type {
+  CutInput,
+  GatherInput,
+  PooledQuery,
+  Questions,
+  SplitFlags,
+  SplitPart,
+  TraceLists,
+} from "./questions.ts";
+import { hashesOf, makeDigest, placesIn } from "./trace-digest.ts";
+
+type QueryOf<K extends PooledQuery["kind"]> = PooledQuery & { readonly kind: K };
+
+/** A query, ready for any source. */
+export type CompiledQuery =
+  | { readonly kind: "search"; readonly plan: SearchPlan; readonly window: QueryOf<"search">["window"] }
+  | {
+      readonly kind: "metrics";
+      readonly plan: MetricsPlan;
+      readonly leaves: readonly LeafPlan[];
+      readonly query: QueryOf<"metrics">;
+    }
+  | { readonly kind: "tag-names"; readonly query: NamesQuery }
+  | { readonly kind: "tag-values"; readonly query: ValuesQuery };
+
+/** @throws AppError `invalid_argument` for what the query cannot do */
+export function compilePooled(query: PooledQuery): CompiledQuery {
+  switch (query.kind) {
+    case "search":
+      return { kind: "search", plan: compileSearch(query.query), window: query.window };
+    case "metrics": {
+      const plan = compileMetrics(query.query);
+      return { kind: "metrics", plan, leaves: [...plan.leaves.values()], query };
+    }
+    case "tag-names":
+    case "tag-values": {
+      const filter = query.filter && compileCondition(query.filter);
+      return query.kind === "tag-names"
+        ? { kind: "tag-names", query: { ...query, filter } }
+        : { kind: "tag-values", query: { ...query, filter } };
+    }
+  }
+}
+
+export function expectedIn(query: CompiledQuery): ExpectedOf {
+  if (query.kind === "search") return expectedInSearch(query.plan, query.window);
+  if (query.kind === "metrics") return expectedInMetrics(query.leaves, query.query.intervals);
+  return () => [];
+}
+
+/** By test: whether one of the sources passes it. Pipelines of a metrics query one behind the other. */
+export function passedTests(query: CompiledQuery, sources: readonly SpanSource[]): boolean[] {
+  if (query.kind === "search") return searchProspects(query.plan.pipeline, query.window).passed(sources);
+  if (query.kind !== "metrics") return [];
+  return query.leaves.flatMap(({ pipeline }) =>
+    metricsProspects(pipeline, query.query.intervals).passed(sources),
+  );
+}
+
+/** Columns that a pass needs of traces that several sources have parts of. */
+export function columnsOfPass(query: CompiledQuery, pass: GatherInput["pass"]): ColumnsOf {
+  if (query.kind === "metrics") {
+    return (source) => query.leaves.flatMap((leaf) => splitColumns(leaf, source));
+  }
+  assert(query.kind === "search", "tags have no traces");
+  const { plan } = query;
+  return pass === "first"
+    ? (source) => findColumns(plan.pipeline, source, EVERYTHING)
+    : (source) => showColumns(plan.mentions, source);
+}
+
+/** Does the work on one source, of so many rows; may wait before or after it. */
+export type OnSource = <T>(rows: number, work: () => Promise<T>) => Promise<T>;
+
+type Evaluators = {
+  readonly [K in Exclude<keyof Questions, "summary">]: (
+    input: Questions[K]["input"],
+  ) => Promise<Questions[K]["answer"]>;
+};
+
+export class Evaluation implements Evaluators {
+  readonly #query: CompiledQuery;
+  readonly #sources: readonly SpanSource[];
+  readonly #onSource: OnSource;
+  /** By source: made once, asked for twice. */
+  readonly #hashes = new Map<SpanSource, Uint32Array>();
+  /** By source: which of its traces were in the last answer to `traces`. */
+  #places: readonly Uint32Array[] = [];
+  /** What was said of these last. */
+  #split: SplitFlags = [];
+
+  constructor(query: CompiledQuery, sources: readonly SpanSource[], onSource: OnSource) {
+    this.#query = query;
+    this.#sources = sources;
+    this.#onSource = onSource;
+  }
+
+  async digest(): Promise<Questions["digest"]["answer"]> {
+    // What all sources are asked is read at the same time.
+    const read = await settleAll(this.#sources, PLATFORM.connections, (source) => source.traces());
+    for (const result of read) if (result.status === "rejected") throw result.reason;
+    return makeDigest(await this.#each((source) => this.#hashesOf(source)));
+  }
+
+  async cut({ sources, longNs }: CutInput): Promise<Questions["cut"]["answer"]> {
+    const cuts: (readonly CutTrace[])[] = [];
+    for (const index of sources) {
+      const source = this.#sources[index];
+      if (source !== undefined)
+        cuts.push(await this.#onSource(source.rowCount, () => cutTraces(source, longNs)));
+    }
+    return cuts;
+  }
+
+  async traces(hashes: Uint32Array): Promise<TraceLists> {
+    const wanted = makeDigest([hashes]);
+    this.#places = await this.#each(async (source) => placesIn(wanted, await this.#hashesOf(source)));
+    const lists = await this.#each(
+      async (source, index) => pick(await source.traces(), this.#places[index] ?? NO_PLACES),
+      0,
+    );
+    return { ids: lists.map(({ ids }) => ids), rows: lists.map(({ rows }) => rows) };
+  }
+
+  async find(split: SplitFlags): Promise<FoundTraces> {
+    this.#split = split;
+    const query = this.#query;
+    assert(query.kind === "search", "a search finds");
+    const { plan, window } = query;
+    let found = NOTHING_FOUND;
+    for (const [index, source] of newestFirst(this.#sources)) {
+      if (!isWorthSearching(plan, [source], window)) continue;
+      const wantedFromNs = found.traces[window.limit - 1]?.startNs;
+      const own = await this.#onSource(source.rowCount, async () =>
+        findTraces(source, plan.pipeline, window, {
+          skip: await this.#skipped(source, index, split),
+          wantedFromNs,
+        }),
+      );
+      found = combineFound(found, own, window.limit);
+    }
+    return found;
+  }
+
+  async show(found: readonly FoundTrace[]): Promise<readonly TraceResult[]> {
+    const query = this.#query;
+    assert(query.kind === "search", "a search shows");
+    const results = new Map<string, TraceResult>();
+    for (const source of this.#sources) {
+      const { ids } = await source.traces();
+      const own = found.filter(({ traceId }) => findTrace(ids, traceId) >= 0);
+      if (own.length === 0) continue;
+      const shown = await this.#onSource(0, () => showTraces(source, query.plan.mentions, own));
+      for (const result of shown) results.set(result.traceId, result);
+    }
+    return found.flatMap(({ traceId }) => results.get(traceId) ?? []);
+  }
+
+  async measure(split: SplitFlags): Promise<Questions["measure"]["answer"]> {
+    const query = this.#query;
+    assert(query.kind === "metrics", "metrics measure");
+    const state = new MetricsState(query.plan, { ...query.query, maxSeries: Infinity });
+    for (const [index, source] of this.#sources.entries()) {
+      await this.#onSource(source.rowCount, async () =>
+        state.measure(source, index, await this.#skipped(source, index, split)),
+      );
+    }
+    return state.part();
+  }
+
+  async exemplars(chosen: readonly ChosenSpans[]): Promise<Exemplar[][]> {
+    const query = this.#query;
+    assert(query.kind === "metrics", "metrics have exemplars");
+    return this.#onSource(0, () => showChosen(query.leaves, this.#sources, chosen));
+  }
+
+  async gather({ ids, pass, isOfAll }: GatherInput): Promise<readonly SplitPart[]> {
+    const columnsOf = columnsOfPass(this.#query, pass);
+    const parts = await this.#each(async (source, index) => {
+      const part = await gatherPart(source, ids, columnsOf);
+      // What is not read counts all the same: it is asked for.
+      const isCounted = isOfAll && part === undefined && this.#split[index]?.includes(1) === true;
+      if (isCounted) await source.load(partColumns(source, columnsOf), NO_PLACES);
+      return part;
+    }, 0);
+    return parts.flatMap((table, source) => (table === undefined ? [] : [{ source, table }]));
+  }
+
+  async tagNames(): Promise<Questions["tagNames"]["answer"]> {
+    const query = this.#query;
+    assert(query.kind === "tag-names", "names of tags are asked for");
+    return addNames(await this.#each((source) => namesIn(source, query.query)), query.query.limits);
+  }
+
+  async tagValues(): Promise<Questions["tagValues"]["answer"]> {
+    const query = this.#query;
+    assert(query.kind === "tag-values", "values of a tag are asked for");
+    return addValues(await this.#each((source) => valuesIn(source, query.query)), query.query.limits);
+  }
+
+  /** In the order of the sources. @param rows that count for each; default: its own */
+  async #each<T>(work: (source: SpanSource, index: number) => Promise<T>, rows?: number): Promise<T[]> {
+    const results: T[] = [];
+    for (const [index, source] of this.#sources.entries()) {
+      results.push(await this.#onSource(rows ?? source.rowCount, () => work(source, index)));
+    }
+    return results;
+  }
+
+  /** 1 for each trace of the source that is left out; undefined: none is. */
+  async #skipped(source: SpanSource, index: number, split: SplitFlags): Promise<Uint8Array | undefined> {
+    const flags = split[index];
+    if (flags === undefined || !flags.includes(1)) return undefined;
+    const { firstRows } = await source.traces();
+    const skip = new Uint8Array(firstRows.length - 1);
+    (this.#places[index] ?? NO_PLACES).forEach((place, i) => (skip[place] = flags[i] ?? 0));
+    return skip;
+  }
+
+  async #hashesOf(source: SpanSource): Promise<Uint32Array> {
+    const known = this.#hashes.get(source) ?? hashesOf((await source.traces()).ids);
+    this.#hashes.set(source, known);
+    return known;
+  }
+}
+
+const NO_PLACES = new Uint32Array(0);
+
+/** With their numbers. */
+function newestFirst(sources: readonly SpanSource[]): [number, SpanSource][] {
+  return [...sources.entries()].toSorted(([, a], [, b]) => compareNewest(a.bounds, b.bounds));
+}
+
+/** Some of the traces, with their rows. */
+function pick({ ids, firstRows }: TraceTable, places: Uint32Array): { ids: Uint8Array; rows: Uint32Array } {
+  const picked = new Uint8Array(16 * places.length);
+  const rows = new Uint32Array(places.length);
+  places.forEach((place, i) => {
+    picked.set(ids.subarray(16 * place, 16 * (place + 1)), 16 * i);
+    rows[i] = (firstRows[place + 1] ?? 0) - (firstRows[place] ?? 0);
+  });
+  return { ids: picked, rows };
+}

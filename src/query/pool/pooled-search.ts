@@ -1,0 +1,128 @@
+// A search whose blocks are in several isolates: as traceql/engine/search.ts does it over sources in one.
+import type { SearchQuery } from "../../traceql/ast.ts";
+import { searchProspects } from "../../traceql/engine/prospects.ts";
+import {
+  combineFound,
+  compareNewest,
+  compileSearch,
+  NOTHING_FOUND,
+  type SearchOptions,
+  type SearchPlan,
+} from "../../traceql/engine/search.ts";
+import {
+  findTraces,
+  type FoundTrace,
+  type FoundTraces,
+  type Window,
+} from "../../traceql/engine/search/find-traces.ts";
+import { showTraces } from "../../traceql/engine/search/show-traces.ts";
+import { findTrace } from "../../traceql/engine/tables/trace-ids.ts";
+import type { SearchResult, TraceResult } from "../../traceql/results.ts";
+import type { PooledQuery } from "./questions.ts";
+import type { ScanMember } from "./scan-group.ts";
+import { anywhere, findSplit, gatherWhole, orderOf, type SourceOrder } from "./split-traces.ts";
+import { anyPassed, plannedSources, type PooledScan } from "./pooled-scan.ts";
+
+/** One trace more than is returned tells whether there is a next page. */
+export function searchedIn(
+  query: SearchQuery,
+  options: SearchOptions,
+): PooledQuery & { readonly kind: "search" } {
+  const { startNs, endNs, cursor, limit, spansPerSpanset } = options;
+  return { kind: "search", query, window: { startNs, endNs, cursor, limit: limit + 1, spansPerSpanset } };
+}
+
+/** @throws as `search` does */
+export function pooledSearch(
+  scan: PooledScan,
+  query: SearchQuery,
+  options: SearchOptions,
+): Promise<SearchResult> {
+  return new PooledSearch(scan, searchedIn(query, options), options.limit).run();
+}
+
+class PooledSearch {
+  readonly #scan: PooledScan;
+  readonly #query: PooledQuery;
+  readonly #plan: SearchPlan;
+  readonly #limit: number;
+  readonly #window: Window;
+  /** Who has a found trace; undefined: several sources do. */
+  readonly #owners = new Map<string, ScanMember | undefined>();
+  #order: SourceOrder = () => 0;
+  #batchCount = 0;
+  #found = NOTHING_FOUND;
+
+  constructor(scan: PooledScan, query: PooledQuery & { readonly kind: "search" }, limit: number) {
+    this.#scan = scan;
+    this.#query = query;
+    this.#plan = compileSearch(query.query);
+    this.#limit = limit;
+    this.#window = query.window;
+  }
+
+  async run(): Promise<SearchResult> {
+    const summaries = await this.#scan.group.askAll("summary", this.#query);
+    const sources = plannedSources(this.#scan, summaries);
+    this.#order = orderOf(sources.toSorted((a, b) => compareNewest(a.bounds, b.bounds)));
+    const prospects = searchProspects(this.#plan.pipeline, this.#window);
+    if (prospects.isWorth(anyPassed(summaries))) await this.#find();
+    const page = this.#found.traces.slice(0, this.#limit);
+    const last = page.at(-1);
+    const hasMore = this.#found.traces.length > page.length;
+    return {
+      traces: await this.#show(page),
+      total: this.#found.total,
+      cursor: hasMore && last ? { startNs: last.startNs, traceId: last.traceId } : undefined,
+      inspectedTraces: this.#found.inspectedTraces,
+      inspectedSpans: this.#found.inspectedSpans,
+    };
+  }
+
+  async #find(): Promise<void> {
+    const { flagsOf, batches } = await findSplit(this.#scan);
+    this.#batchCount = batches.length;
+    for (const { member, value } of await this.#scan.group.askEach("find", flagsOf)) this.#add(value, member);
+    for (const batch of batches) {
+      for (const whole of await gatherWhole(this.#scan.group, this.#order, batch, "first")) {
+        this.#add(await findTraces(whole, this.#plan.pipeline, this.#window), undefined);
+      }
+    }
+  }
+
+  #add(found: FoundTraces, owner: ScanMember | undefined): void {
+    for (const { traceId } of found.traces) this.#owners.set(traceId, owner);
+    this.#found = combineFound(this.#found, found, this.#window.limit);
+  }
+
+  async #show(page: readonly FoundTrace[]): Promise<TraceResult[]> {
+    const byOwner = Map.groupBy(page, ({ traceId }) => this.#owners.get(traceId));
+    const asked = [...byOwner].flatMap(([member, found]) =>
+      member === undefined ? [] : [{ member, question: { name: "show", input: found } as const }],
+    );
+    const results = new Map<string, TraceResult>();
+    for (const { value } of await this.#scan.group.ask<"show">(asked)) {
+      for (const result of value) results.set(result.traceId, result);
+    }
+    const split = byOwner.get(undefined) ?? [];
+    if (split.length > 0)
+      for (const result of await this.#showSplit(split)) results.set(result.traceId, result);
+    return page.flatMap(({ traceId }) => results.get(traceId) ?? []);
+  }
+
+  async #showSplit(found: readonly FoundTrace[]): Promise<TraceResult[]> {
+    const results: TraceResult[] = [];
+    const ids = found.map(({ traceId }) => traceId);
+    for (const whole of await gatherWhole(
+      this.#scan.group,
+      this.#order,
+      anywhere(ids, this.#batchCount === 1),
+      "second",
+    )) {
+      const { ids: own } = await whole.traces();
+      const here = found.filter(({ traceId }) => findTrace(own, traceId) >= 0);
+      results.push(...(await showTraces(whole, this.#plan.mentions, here)));
+    }
+    return results;
+  }
+}
