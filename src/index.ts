@@ -10,6 +10,7 @@ import { InsightReporter } from "./insight/reporter.ts";
 import { readConfig } from "./model/config.ts";
 import { SINGLE_TENANT } from "./model/ids.ts";
 import type { Bindings } from "./store/bindings.ts";
+import type { CompactorRpc } from "./store/compactor-rpc.ts";
 import { DIRECTORY_NAME, type DirectoryRpc } from "./store/directory-rpc.ts";
 import { shardName, tenantOfKey } from "./store/keys.ts";
 import { objectStoreFor } from "./store/object-store-for.ts";
@@ -28,10 +29,26 @@ export { Compactor, Directory, Scanner, Tenant, TraceShard } from "../durable-ob
 // One app for the life of the isolate: its bindings never change, and routes cost more to build than to run.
 let app: Hono<AppEnv> | undefined;
 
+interface Objects {
+  shardOf(tenant: string, index: number): TraceShardRpc;
+  compactorOf(tenant: string, index: number): CompactorRpc;
+  tenantOf(tenant: string): TenantRpc;
+  directory(): DirectoryRpc;
+}
+
+/** The objects by what they are for. Each call is by a stub of its own, since one that failed stays broken. */
+function objectsOf({ TRACE_SHARD, COMPACTOR, TENANT, DIRECTORY }: Bindings): Objects {
+  return {
+    shardOf: (tenant, index) => TRACE_SHARD.getByName(shardName(tenant, index)),
+    compactorOf: (tenant, index) => COMPACTOR.getByName(shardName(tenant, index)),
+    tenantOf: (tenant) => TENANT.getByName(tenant),
+    directory: () => DIRECTORY.getByName(DIRECTORY_NAME),
+  };
+}
+
 function appFor(bindings: Bindings): Hono<AppEnv> {
   const { limits, corsAllowedOrigins, access } = readConfig(bindings);
-  const shardOf = (tenant: string, index: number): TraceShardRpc =>
-    bindings.TRACE_SHARD.getByName(shardName(tenant, index));
+  const { shardOf, compactorOf, tenantOf, directory } = objectsOf(bindings);
   const ledger = new UsageLedger(systemClock, crypto.randomUUID().slice(0, 13));
   const objects = countedStore(objectStoreFor(bindings), (operation, key) => {
     const tenant = tenantOfKey(key);
@@ -39,7 +56,7 @@ function appFor(bindings: Bindings): Hono<AppEnv> {
   });
   const maps = new ShardMapCache(limits, {
     fetch: async (tenant) => {
-      const { usage, ...view } = await bindings.TENANT.getByName(tenant).view(true);
+      const { usage, ...view } = await tenantOf(tenant).view(true);
       if (usage !== undefined) ledger.add(tenant, decodeUsage(usage));
       return view;
     },
@@ -47,12 +64,10 @@ function appFor(bindings: Bindings): Hono<AppEnv> {
     keepAlive: waitUntil,
   });
   const names = new TenantNames({
-    fetch: () => bindings.DIRECTORY.getByName(DIRECTORY_NAME).list(),
+    fetch: () => directory().list(),
     clock: systemClock,
     keepAlive: waitUntil,
   });
-  const tenantOf = (tenant: string): TenantRpc => bindings.TENANT.getByName(tenant);
-  const directory = (): DirectoryRpc => bindings.DIRECTORY.getByName(DIRECTORY_NAME);
   const insight = new InsightReporter({
     send: async (tenant, note) => {
       const usage = await (tenant === undefined ? directory() : tenantOf(tenant)).note(note);
@@ -79,10 +94,7 @@ function appFor(bindings: Bindings): Hono<AppEnv> {
     usage: {
       viewOf: (tenant) => maps.forReading(tenant),
       shardOf,
-      tenantNames: async () => [
-        SINGLE_TENANT,
-        ...(await bindings.DIRECTORY.getByName(DIRECTORY_NAME).list()),
-      ],
+      tenantNames: async () => [SINGLE_TENANT, ...(await directory().list())],
     },
     authenticator: new Authenticator(access, { views: maps, names, clock: systemClock }),
     scannerOf: (name) => bindings.SCANNER.getByName(name),
@@ -90,7 +102,7 @@ function appFor(bindings: Bindings): Hono<AppEnv> {
       access,
       tenantOf,
       shardOf,
-      compactorOf: (tenant, index) => bindings.COMPACTOR.getByName(shardName(tenant, index)),
+      compactorOf,
       directory,
       forget: (tenant) => {
         maps.forget(tenant);
