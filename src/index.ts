@@ -30,10 +30,10 @@ export { Compactor, Directory, Scanner, Tenant, TraceShard } from "../durable-ob
 let app: Hono<AppEnv> | undefined;
 
 interface Objects {
-  shardOf(tenant: string, index: number): TraceShardRpc;
-  compactorOf(tenant: string, index: number): CompactorRpc;
-  tenantOf(tenant: string): TenantRpc;
-  directory(): DirectoryRpc;
+  readonly shardOf: (tenant: string, index: number) => TraceShardRpc;
+  readonly compactorOf: (tenant: string, index: number) => CompactorRpc;
+  readonly tenantOf: (tenant: string) => TenantRpc;
+  readonly directory: () => DirectoryRpc;
 }
 
 /** The objects by what they are for. Each call is by a stub of its own, since one that failed stays broken. */
