@@ -107,28 +107,61 @@ class Scan {
   /** Spans of the ScopeSpans from the reader's place to `end`. */
   #spans(end: number): number {
     const reader = this.#reader;
+    const bytes = this.#bytes;
     let spans = 0;
-    while (reader.pos < end) {
+    let pos = reader.pos;
+    while (pos < end) {
+      // Nearly all fields are spans of 128 to 16,383 bytes.
+      const low = bytes[pos + 1] ?? 0;
+      const high = bytes[pos + 2] ?? 128;
+      if (bytes[pos] === SPAN_TAG && low > 127 && high < 128) {
+        spans++;
+        pos += 3 + (low & 127) + (high << 7);
+        continue;
+      }
+      reader.pos = pos;
       const tag = reader.tag(end);
       if (tag === SPAN_TAG) spans++;
       reader.skip(tag, end);
+      pos = reader.pos;
     }
     return spans;
   }
 
   /** The service.name of the Resource [start, end); undefined when it has none that is a text. */
   #name(start: number, end: number): string | undefined {
+    const reader = this.#reader;
     let name: string | undefined;
-    for (const [from, to] of this.fields(start, end, ATTRIBUTE_TAG)) {
-      const key = this.#last(from, to, KEY_TAG);
-      if (key === undefined || !this.#isKey(key[0], key[1])) continue;
-      const value = this.#last(from, to, VALUE_TAG);
-      const text = value === undefined ? undefined : this.#last(value[0], value[1], STRING_TAG);
-      if (text === undefined) continue;
-      const [at, textEnd] = text;
-      name = new TextDecoder().decode(this.#bytes.subarray(at, Math.min(textEnd, at + NAME_BYTES)));
+    reader.pos = start;
+    while (reader.pos < end) {
+      const tag = reader.tag(end);
+      if (tag !== ATTRIBUTE_TAG) {
+        reader.skip(tag, end);
+        continue;
+      }
+      const length = reader.length(end);
+      const from = reader.pos;
+      const to = from + length;
+      if (this.#mayBeName(from)) name = this.#text(from, to) ?? name;
+      reader.pos = to;
     }
     return name;
+  }
+
+  /** False for an attribute that begins with a key of another length: nearly all are told by that. */
+  #mayBeName(start: number): boolean {
+    return this.#bytes[start] !== KEY_TAG || this.#bytes[start + 1] === KEY.length;
+  }
+
+  /** The text of the attribute [start, end) if it is the service's name. */
+  #text(start: number, end: number): string | undefined {
+    const key = this.#last(start, end, KEY_TAG);
+    if (key === undefined || !this.#isKey(key[0], key[1])) return undefined;
+    const value = this.#last(start, end, VALUE_TAG);
+    const text = value === undefined ? undefined : this.#last(value[0], value[1], STRING_TAG);
+    if (text === undefined) return undefined;
+    const [at, textEnd] = text;
+    return new TextDecoder().decode(this.#bytes.subarray(at, Math.min(textEnd, at + NAME_BYTES)));
   }
 
   #last(start: number, end: number, tag: number): readonly [number, number] | undefined {

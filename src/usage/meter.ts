@@ -57,7 +57,9 @@ export class Meter {
 
   /** Adds what another one counted. */
   merge(other: Meter): void {
-    for (const [name, { labels, value }] of other.all()) this.#put(name, value, labels);
+    for (const [name, byLabels] of other.#counts) {
+      for (const [key, { labels, value }] of byLabels) this.#addTo(name, value, labels, key);
+    }
   }
 
   /** As `add`, for a name that comes from stored bytes. Another number of labels than the counter has is not counted. */
@@ -66,12 +68,18 @@ export class Meter {
   }
 
   #put(name: CounterName, value: number, given: readonly string[]): void {
+    if (given.length === 0) return this.#addTo(name, value, given, "");
+    const labels = given.map(cleaned);
+    this.#addTo(name, value, labels, labels.join(SEPARATOR));
+  }
+
+  #addTo(name: CounterName, value: number, given: readonly string[], givenKey: string): void {
     const whole = Math.round(value);
     if (whole === 0) return;
-    const byLabels = this.#counts.get(name) ?? new Map<string, Series>();
-    this.#counts.set(name, byLabels);
-    let labels = given.map(cleaned);
-    let key = labels.join(SEPARATOR);
+    let byLabels = this.#counts.get(name);
+    if (byLabels === undefined) this.#counts.set(name, (byLabels = new Map<string, Series>()));
+    let labels = given;
+    let key = givenKey;
     // The last series is kept for all others.
     if (!byLabels.has(key) && byLabels.size >= COUNTERS[name].maxSeries - 1 && labels.length > 0) {
       labels = labels.map(() => OTHER);

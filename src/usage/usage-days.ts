@@ -23,7 +23,7 @@ export function dayText(day: number): string {
 
 /** Counts by day. */
 export class UsageDays {
-  readonly #days = new Map<number, Meter>();
+  #days = new Map<number, Meter>();
 
   get isEmpty(): boolean {
     return [...this.#days.values()].every((meter) => meter.isEmpty);
@@ -50,8 +50,8 @@ export class UsageDays {
   /** Takes everything out. */
   take(): UsageDays {
     const taken = new UsageDays();
-    taken.merge(this);
-    this.#days.clear();
+    taken.#days = this.#days;
+    this.#days = new Map();
     return taken;
   }
 }

@@ -20,7 +20,18 @@ export class UsageWriter {
   }
 
   text(text: string): void {
-    this.block(new TextEncoder().encode(text));
+    const start = this.#out.length;
+    this.number(text.length);
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 127) {
+        // Not ASCII after all.
+        this.#out.length = start;
+        this.block(new TextEncoder().encode(text));
+        return;
+      }
+      this.#out.push(code);
+    }
   }
 
   /** Bytes behind their length. */
