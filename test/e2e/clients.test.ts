@@ -7,7 +7,11 @@ import { type TestServer, type TestServers, testServers } from "../support/serve
 
 // Long enough for a client to end and be checked before its spans are flushed.
 const FLUSH_AGE_SECONDS = 4;
-const VARS = { FLUSH_AGE_SECONDS: String(FLUSH_AGE_SECONDS) };
+const VARS = {
+  FLUSH_AGE_SECONDS: String(FLUSH_AGE_SECONDS),
+  // One of the client's attributes is longer than the default allows.
+  TENANT_LIMITS: JSON.stringify({ "ingestion.max_attribute_bytes": 100_000 }),
+};
 const FLUSH_TIMEOUT_MS = 30_000;
 
 function byTrace(spans: readonly NormalSpan[]): Map<string, NormalSpan[]> {

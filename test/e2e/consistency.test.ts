@@ -15,7 +15,7 @@ import { makeRandom, type Random } from "../support/random.ts";
 import { type TestServers, testServers } from "../support/server.ts";
 
 const CYCLES = 200;
-const TOKEN = "consistency";
+const TOKEN = "the-secret-of-consistency";
 const HALF_HOUR = 1800;
 
 let servers: TestServers;
