@@ -1,6 +1,7 @@
 // What the routes for search, tags and metrics share.
 import type { ScanDeps } from "../query/query-scan.ts";
 import { ScanCache } from "../scan/scan-cache.ts";
+import { countedScanners } from "../usage/counted-scanner.ts";
 import { scanCpuUs } from "../usage/cpu-model.ts";
 import type { AppDeps } from "./deps.ts";
 
@@ -11,8 +12,12 @@ import type { AppDeps } from "./deps.ts";
 export type ScanPorts = (tenants: readonly string[]) => Promise<ScanDeps>;
 
 /** With a cache that lives as long as the app does. */
-export function scanPorts({ ledger, limits, objects, shards, scannerOf }: AppDeps): ScanPorts {
+export function scanPorts({ ledger, limits, objects, shards, clock, scannerOf }: AppDeps): ScanPorts {
   const cache = new ScanCache(limits.scan);
+  const scanners =
+    ledger === undefined || scannerOf === undefined
+      ? scannerOf
+      : countedScanners({ scannerOf, meterOf: (tenant) => ledger.meter(tenant), clock });
   return async (tenants) => ({
     limits,
     objects,
@@ -24,6 +29,6 @@ export function scanPorts({ ledger, limits, objects, shards, scannerOf }: AppDep
       meter?.add("workerCpuUs", scanCpuUs(bytes));
       meter?.add("inspectedBytes", bytes);
     },
-    scannerOf,
+    scannerOf: scanners,
   });
 }

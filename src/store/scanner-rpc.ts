@@ -9,6 +9,8 @@ export interface ScanReply {
   readonly state: "working" | "part" | "last" | "gone";
   /** Of `part` and `last`. */
   readonly bytes?: Uint8Array;
+  /** Gets from the object store since the last reply: they are billed. */
+  readonly gets?: number;
 }
 
 /** One query in one Scanner. It stops when nobody asks for more; whoever has no more use for it cancels it. */

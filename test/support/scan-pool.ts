@@ -58,9 +58,9 @@ export class ScanPool {
 
   #sessionOf(name: string, session: ScanSessionRpc): ScanSessionRpc {
     const counted = async (reply: ReturnType<ScanSessionRpc["more"]>) => {
-      const { state, bytes } = await reply;
+      const { bytes, ...rest } = await reply;
       this.receivedBytes += bytes?.length ?? 0;
-      return { state, ...(bytes && { bytes: bytes.slice() }) };
+      return { ...rest, ...(bytes && { bytes: bytes.slice() }) };
     };
     return {
       ask: async (question) => {

@@ -86,11 +86,20 @@ export class ScanSession implements ScanSessionRpc {
   #answer: Promise<Uint8Array> | undefined;
   /** What of an answer was not fetched yet. */
   #rest: Uint8Array | undefined;
+  /** Gets that no reply has told of yet. */
+  #gets = 0;
 
   constructor(request: ScanRequest, ports: SessionPorts) {
     this.#ports = ports;
     this.#slices = new Slices(ports.limits.scan.pool.sliceRows);
-    this.#io = new QueryIo(ports.objects, this.#cancelled.signal, ports.memory.held);
+    const { objects, memory } = ports;
+    const counted: RangeReader = {
+      getRange: (...args) => {
+        this.#gets++;
+        return objects.getRange(...args);
+      },
+    };
+    this.#io = new QueryIo(counted, this.#cancelled.signal, memory.held);
     this.#scan = this.#open(request);
     this.#scan.catch(() => undefined);
   }
@@ -180,7 +189,7 @@ export class ScanSession implements ScanSessionRpc {
   async #reply(answer: Promise<Uint8Array>): Promise<ScanReply> {
     try {
       const bytes = await Promise.race([answer, this.#slices.grant()]);
-      if (bytes === undefined) return { state: "working" };
+      if (bytes === undefined) return { state: "working", gets: this.#takeGets() };
       this.#answer = undefined;
       return this.#send(bytes);
     } catch (error) {
@@ -195,6 +204,13 @@ export class ScanSession implements ScanSessionRpc {
     const isLast = bytes.length <= maxMessageBytes;
     this.#rest = isLast ? undefined : bytes.subarray(maxMessageBytes);
     // A view would be sent with the whole buffer behind it.
-    return { state: isLast ? "last" : "part", bytes: bytes.slice(0, maxMessageBytes) };
+    const part = bytes.slice(0, maxMessageBytes);
+    return { state: isLast ? "last" : "part", bytes: part, gets: this.#takeGets() };
+  }
+
+  #takeGets(): number {
+    const gets = this.#gets;
+    this.#gets = 0;
+    return gets;
   }
 }

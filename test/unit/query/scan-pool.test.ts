@@ -10,6 +10,7 @@ import { runSearch } from "../../../src/query/run-search.ts";
 import type { ScanDeps } from "../../../src/query/query-scan.ts";
 import { rangeIntervals } from "../../../src/traceql/engine/metrics/intervals.ts";
 import { parseQuery } from "../../../src/traceql/parse.ts";
+import { countedScanners } from "../../../src/usage/counted-scanner.ts";
 import { pack } from "../../../src/util/pack.ts";
 import { pooledLimits, ScanPool } from "../../support/scan-pool.ts";
 import { ScanWorld } from "../../support/scan-world.ts";
@@ -94,6 +95,35 @@ describe("calls", () => {
     await search(deps);
     expect(most).toBeLessThanOrEqual(6);
     expect(most).toBeGreaterThan(1);
+  });
+});
+
+describe("what is counted", () => {
+  test("of each Scanner a request, its gets, and the time until it is told to stop", async () => {
+    const { pool, deps, world } = await setup(6);
+    const meters = new Map<string, Record<string, number>>();
+    const clock = { ms: 1_000, now: () => clock.ms };
+    const scannerOf = countedScanners({
+      scannerOf: pool.scannerOf,
+      meterOf: (tenant) => ({
+        add: (name, value) => {
+          const meter = meters.get(tenant) ?? {};
+          meters.set(tenant, { ...meter, [name]: (meter[name] ?? 0) + value });
+        },
+      }),
+      clock,
+    });
+    pool.beforeCall = (_, call) => void (clock.ms += call === "digest" ? 7 : 0);
+    const run = await search({ ...deps, scannerOf });
+    await expect.poll(() => pool.count("cancel")).toBe(3);
+    const counted = meters.get(world.tenant) ?? {};
+    expect([...meters.keys()]).toEqual([world.tenant]);
+    expect(counted["objectRequests"]).toBe(3);
+    // Live spans are read from the shard, blocks by the Scanners alone.
+    expect(counted["r2ClassB"]).toBe(world.gets.length);
+    expect(world.gets.length).toBeGreaterThan(0);
+    expect(counted["objectMs"]).toBeGreaterThanOrEqual(3 * 7);
+    expect(run).toEqual(await search(world.deps));
   });
 });
 
