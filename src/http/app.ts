@@ -40,7 +40,7 @@ const INGEST: readonly Area[] = [
 const AREAS: readonly Area[] = [
   ...INGEST,
   { path: "/ready", scope: "public", refuse: plainRefusal },
-  { path: USAGE_PATH, scope: "read", refuse: jsonRefusal },
+  { path: USAGE_PATH, scope: "any", refuse: jsonRefusal },
   { path: ADMIN_PATHS, scope: "admin", refuse: jsonRefusal },
   { path: OPENAPI_PATH, scope: "any", refuse: jsonRefusal },
   { path: OVERRIDES_PATH, methods: ["GET", "HEAD"], scope: "read", refuse: plainRefusal },

@@ -64,6 +64,9 @@ function readRange(params: URLSearchParams, nowMs: number): UsageRange {
 /** The tenants of the request, or those that `tenant` names, if the caller may ask for them. */
 async function askedTenants(c: Context<AppEnv>, { tenantNames }: UsagePorts): Promise<readonly string[]> {
   const caller = c.get("caller");
+  if (!caller.scopes.has("read") && !caller.scopes.has("admin")) {
+    throw new AppError("forbidden", "this token lacks the scopes read and admin: it needs one of them");
+  }
   const named = c.req.query("tenant");
   if (named === undefined || named === "") return tenantsOf(c);
   if (named !== ALL) {

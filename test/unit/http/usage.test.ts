@@ -267,9 +267,16 @@ describe("who may ask", () => {
   test("a tenant for its own; nobody for another's; the operator for all", async () => {
     const bench = setUp();
     const { ingest, read, other } = await tokens(bench);
+    const scrape = await bench.world.token("acme", { scopes: ["metrics"] });
+    const admin = await bench.world.token("acme", { scopes: ["admin"] });
     expect((await bench.send(other.text, makeGenerator({ seed: 5 }).batch(10))).status).toBe(200);
     expect((await bench.usage(ingest.text)).status).toBe(403);
     expect((await bench.usage("rbt_acme_0123456789012345678901234567890123456789")).status).toBe(401);
+    expect(await bench.usage(scrape.text)).toMatchObject({
+      status: 403,
+      body: { error: { message: "this token lacks the scopes read and admin: it needs one of them" } },
+    });
+    expect((await bench.usage(admin.text)).status).toBe(200);
     const own = await bench.usage(read.text, "?tenant=acme");
     expect(own.body.tenants.map(({ tenant, spans }) => [tenant, spans])).toEqual([["acme", 0]]);
     const others = await bench.usage(read.text, "?tenant=other");
