@@ -72,7 +72,7 @@ export class Compactor extends DurableObject<Bindings> implements CompactorRpc {
     return {
       nextJob: (now) => {
         this.#ledger.add(this.#tenant, this.#meter.take({ ...this.#rows }));
-        return this.#ledger.carry(this.#tenant, name, (usage) => shard.nextJob(now, usage));
+        return this.#ledger.carryAll(this.#tenant, name, (usage) => shard.nextJob(now, usage));
       },
       commitMerge: (id, output, tail) => shard.commitMerge(id, output, tail),
       commitIndex: (id, rows) => shard.commitIndex(id, rows),

@@ -164,12 +164,28 @@ function countRefused(meter: BatchMeter | undefined, spansByReason: Readonly<Rec
  */
 async function storeChecked(
   shards: IngestTarget,
+  checked: Pick<Checked, "raw" | "summary">,
+  limits: Limits,
+  asSent: Payload | undefined,
+): Promise<number> {
+  const services = shards.meter === undefined ? [] : servicesOf(checked.raw);
+  // Before they are stored: the call that does it takes the counts along.
+  shards.meter?.services(services, 1);
+  try {
+    return await storeFrames(shards, checked, limits, asSent);
+  } catch (error) {
+    shards.meter?.services(services, -1);
+    throw error;
+  }
+}
+
+async function storeFrames(
+  shards: IngestTarget,
   { raw, summary }: Pick<Checked, "raw" | "summary">,
   limits: Limits,
   asSent: Payload | undefined,
 ): Promise<number> {
-  const origin = shards.meter && { services: servicesOf(raw) };
-  const context = { shards, limits, caller: shards.sender?.caller, origin };
+  const context = { shards, limits, caller: shards.sender?.caller };
   const only = onlyShard(summary, shards.count);
   if (only === undefined) return storeParts(context, splitByShard(raw, shards.count, limits));
   if (summary.spanCount === 0) return 0;

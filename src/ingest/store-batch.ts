@@ -4,7 +4,7 @@ import { dropTraces } from "../otlp/rewrite.ts";
 import type { ShardPart } from "../otlp/split.ts";
 import { type BatchSummary, walkBatch } from "../otlp/walk.ts";
 import { encodeHead } from "../segment/frame.ts";
-import type { AppendBatch, AppendCaller, AppendResult, BatchOrigin, TraceShardRpc } from "../store/rpc.ts";
+import type { AppendBatch, AppendCaller, AppendResult, TraceShardRpc } from "../store/rpc.ts";
 import { freeBytes, leanBytes } from "../util/bytes.ts";
 import type { Codec } from "../util/codec.ts";
 import { compressZstd, decompress } from "../util/codec.ts";
@@ -37,8 +37,6 @@ export interface StoreContext {
   readonly shards: BatchShards;
   readonly limits: Limits;
   readonly caller: AppendCaller | undefined;
-  /** Goes with one frame, to be counted once. */
-  readonly origin: BatchOrigin | undefined;
 }
 
 /** A batch is sent again without the traces that a shard has too much of; others may grow too large meanwhile. */
@@ -92,7 +90,7 @@ export async function storeParts(context: StoreContext, parts: readonly ShardPar
   const refusals: AppError[] = [];
   let bytesOnTheirWay = 0;
   let refusedSpans = 0;
-  for (const [i, part] of parts.entries()) {
+  for (const part of parts) {
     const payload = partPayload(part.write(), limits);
     const bytes = payload.body.length;
     while (
@@ -103,7 +101,7 @@ export async function storeParts(context: StoreContext, parts: readonly ShardPar
     }
     if (refusals.length > 0) break;
     bytesOnTheirWay += bytes;
-    const call = storeFrame(i === 0 ? context : { ...context, origin: undefined }, part.shard, part, payload)
+    const call = storeFrame(context, part.shard, part, payload)
       .then((refused) => void (refusedSpans += refused))
       .catch((error: unknown) => void refusals.push(asRefusal(error)))
       .finally(() => {
@@ -130,11 +128,7 @@ function partPayload(raw: Uint8Array, limits: Limits): Payload {
   return payload;
 }
 
-function appendBatch(
-  { caller, origin, shards }: StoreContext,
-  facts: FrameFacts,
-  payload: Payload,
-): AppendBatch {
+function appendBatch({ caller, shards }: StoreContext, facts: FrameFacts, payload: Payload): AppendBatch {
   const { spanCount, minStartNs, maxEndNs, traceHashes, traceSizes } = facts;
   const head = encodeHead({ ...payload, spanCount, minStartNs, maxEndNs, traceHashes });
   return {
@@ -143,7 +137,6 @@ function appendBatch(
     traceSizes,
     shardCount: shards.count,
     ...(caller !== undefined && { caller }),
-    ...(origin !== undefined && { origin }),
   };
 }
 

@@ -7,7 +7,7 @@ import { LiveIndex } from "../segment/live-index.ts";
 import type { Frame, PackedRows, SegmentRow } from "../segment/rows.ts";
 import { packRows, readBody } from "../segment/rows.ts";
 import { wholeSeconds } from "../store/catalogue.ts";
-import type { BatchOrigin, LiveEpoch } from "../store/rpc.ts";
+import type { LiveEpoch } from "../store/rpc.ts";
 import type { ShardStorage } from "./storage.ts";
 import type { Ride, UsageBook } from "./usage-book.ts";
 
@@ -33,7 +33,6 @@ export interface ParsedFrame extends Frame {
   readonly parsed: FrameHead;
   /** Shards that the tenant's spans are spread over. */
   readonly shardCount: number;
-  readonly origin?: BatchOrigin | undefined;
   /** Id of the token that it was sent with. */
   readonly token?: string | undefined;
 }

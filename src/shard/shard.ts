@@ -174,9 +174,9 @@ export class Shard {
     if (refusal !== undefined) return refusal;
     // What is over the tenant's rate is no reason for more shards.
     this.#load.note(now, parsed.rawLength);
-    const { body, origin, caller } = batch;
+    const { body, caller } = batch;
     const shardCount = sharesOf(batch);
-    const result = await this.#store({ head, body, parsed, shardCount, origin, token: caller?.tokenId });
+    const result = await this.#store({ head, body, parsed, shardCount, token: caller?.tokenId });
     if (result.ok) this.#appends++;
     else this.#admission.giveBack(batch, parsed);
     return result;

@@ -1,6 +1,6 @@
 // The shard's account book: what was counted of the tenant, by day. It is written along with rows that are written anyway:
 // a commit's row carries what was counted since the last, a flush saves the days whole. ARCHITECTURE.md, "Usage".
-import type { BatchOrigin, UsageDelta } from "../store/rpc.ts";
+import type { UsageDelta } from "../store/rpc.ts";
 import type { SpendReport } from "../store/tenant-rpc.ts";
 import { Activity } from "../usage/activity.ts";
 import { billOf, monthOf } from "../usage/bill.ts";
@@ -26,7 +26,6 @@ const COMMIT_MS = 10;
 /** What the book counts of a stored batch. */
 export interface CountedFrame {
   readonly parsed: { readonly spanCount: number; readonly rawLength: number };
-  readonly origin?: BatchOrigin | undefined;
   /** Id of the token that it was sent with. */
   readonly token?: string | undefined;
 }
@@ -305,13 +304,9 @@ function readable<T>(decode: () => T): T | undefined {
 }
 
 function countFrames(meter: Meter, frames: readonly CountedFrame[], sign: 1 | -1, nowMs: number): void {
-  for (const { parsed, origin, token } of frames) {
+  for (const { parsed, token } of frames) {
     meter.add("spans", sign * parsed.spanCount);
     meter.add("spanBytes", sign * parsed.rawLength);
-    for (const { name, spans, bytes } of origin?.services ?? []) {
-      meter.add("serviceSpans", sign * spans, name);
-      meter.add("serviceBytes", sign * bytes, name);
-    }
     if (token === undefined) continue;
     meter.add("tokenSpans", sign * parsed.spanCount, token);
     meter.add("tokenBytes", sign * parsed.rawLength, token);

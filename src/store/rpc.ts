@@ -2,7 +2,6 @@
 // versions of Worker and object differ for minutes.
 import type { SpendSettings } from "../model/spend.ts";
 import type { TenantLimitOverrides, TokenLimits } from "../model/tenant-limits.ts";
-import type { ServiceShare } from "../otlp/services.ts";
 import type { BlockTail, CatalogueBlock, TimeRange } from "./catalogue.ts";
 import type { ByteRange } from "./object-store.ts";
 
@@ -13,18 +12,10 @@ export interface UsageDelta {
   readonly usage: Uint8Array;
 }
 
-/** Where a batch's spans come from, for the tenant's usage: counted if they are stored. */
-export interface BatchOrigin {
-  /** Of the whole batch, by service.name; no service twice. */
-  readonly services: readonly ServiceShare[];
-}
-
 /** One accepted batch: header and payload of a segment frame (segment/FORMAT.md). */
 export interface AppendBatch {
   readonly head: Uint8Array;
   readonly body: Uint8Array;
-  /** Of a batch for several shards one part has it. */
-  readonly origin?: BatchOrigin;
   readonly usage?: readonly UsageDelta[];
   /** By trace, in the order of the head's hashes: bytes of its spans; then, again by trace, spans. */
   readonly traceSizes?: Uint32Array;

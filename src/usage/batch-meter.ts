@@ -1,4 +1,5 @@
 // What ingest tells of a batch, whatever becomes of it.
+import type { ServiceShare } from "../otlp/services.ts";
 import { bodyCpuUs } from "./cpu-model.ts";
 import type { UsageLedger } from "./ledger.ts";
 
@@ -11,6 +12,8 @@ export interface BodySize {
 
 export interface BatchMeter {
   readonly body: (size: BodySize) => void;
+  /** Whose spans they are; -1 takes back what was not stored. */
+  readonly services: (shares: readonly ServiceShare[], sign: 1 | -1) => void;
   /** @param reason of RejectedSpans, or the kind of the error */
   readonly refused: (spans: number, reason: string) => void;
 }
@@ -22,6 +25,13 @@ export function batchMeter(ledger: UsageLedger, tenant: string): BatchMeter {
       const meter = ledger.meter(tenant);
       meter.add("bytesIn", sentBytes);
       meter.add("workerCpuUs", bodyCpuUs(inflatedBytes, isConverted));
+    },
+    services: (shares, sign) => {
+      const meter = ledger.meter(tenant);
+      for (const { name, spans, bytes } of shares) {
+        meter.add("serviceSpans", sign * spans, name);
+        meter.add("serviceBytes", sign * bytes, name);
+      }
     },
     refused: (spans, reason) => ledger.meter(tenant).add("refusedSpans", spans, reason),
   };

@@ -9,6 +9,10 @@ const TENANTS_MAX = 1_000;
 /** Deltas of failed calls to one shard that are kept, and shards that they are kept for. */
 const UNSURE_MAX = 8;
 const UNSURE_SHARDS_MAX = 1_000;
+const TAKE_EVERY_MS = 1_000;
+
+/** Takes along the deltas. */
+type Call<T> = (usage: readonly UsageDelta[]) => Promise<T>;
 
 /**
  * Counts by tenant and day. What a call takes along is counted once: when the call fails nobody knows whether it had
@@ -20,6 +24,8 @@ export class UsageLedger {
   readonly #tenants = new Map<string, UsageDays>();
   /** By shard. */
   readonly #unsure = new Map<string, readonly UsageDelta[]>();
+  /** By tenant, when a call last took what was counted. */
+  readonly #takenMs = new Map<string, number>();
   #count = 0;
 
   /** @param isolate names this ledger among all that ever are */
@@ -48,18 +54,25 @@ export class UsageLedger {
   }
 
   /**
-   * Makes a call to a shard of the tenant and lets it take along what was counted.
+   * Makes a call to a shard of the tenant and lets it take along what was counted, once a second at most: where calls are
+   * many, so is what each would take.
    * @param shard its name among all
    * @throws what `call` throws
    */
-  async carry<T>(
-    tenant: string,
-    shard: string,
-    call: (usage: readonly UsageDelta[]) => Promise<T>,
-  ): Promise<T> {
+  carry<T>(tenant: string, shard: string, call: Call<T>): Promise<T> {
+    const since = this.#clock.now() - (this.#takenMs.get(tenant) ?? Number.NEGATIVE_INFINITY);
+    const isEarly = since >= 0 && since < TAKE_EVERY_MS;
+    return this.#carry(shard, isEarly ? undefined : this.#take(tenant), call);
+  }
+
+  /** As `carry`, but takes all there is. */
+  carryAll<T>(tenant: string, shard: string, call: Call<T>): Promise<T> {
+    return this.#carry(shard, this.#take(tenant), call);
+  }
+
+  async #carry<T>(shard: string, fresh: UsageDelta | undefined, call: Call<T>): Promise<T> {
     const again = this.#unsure.get(shard) ?? [];
     this.#unsure.delete(shard);
-    const fresh = this.#take(tenant);
     const usage = fresh === undefined ? again : [...again, fresh];
     try {
       return await call(usage);
@@ -74,6 +87,8 @@ export class UsageLedger {
   #take(tenant: string): UsageDelta | undefined {
     const usage = this.#tenants.get(tenant);
     if (usage === undefined || usage.isEmpty) return undefined;
+    this.#takenMs.set(tenant, this.#clock.now());
+    dropOldest(this.#takenMs, TENANTS_MAX);
     return { id: `${this.#isolate}-${++this.#count}`, usage: encodeUsage(usage.take()) };
   }
 }

@@ -144,7 +144,10 @@ const flush = () => shard().tick(now() + DEFAULT_LIMITS.flushAgeMs);
 /** Counts at the bindings, and those of the meters, of the same operations. */
 async function expectEqual(): Promise<Meter> {
   // What the Worker has counted, gets of its queries among them, goes along with its next call.
-  for (let i = 0; i < 2; i++) expect(await get(`/api/traces/${"0".repeat(31)}${i + 1}`)).toBe(404);
+  for (let i = 0; i < 2; i++) {
+    await scheduler.wait(1_050);
+    expect(await get(`/api/traces/${"0".repeat(31)}${i + 1}`)).toBe(404);
+  }
   const meter = await metered();
   const { calls, ...operations } = counted();
   const names = ["rowsRead", "rowsWritten", "r2ClassA", "r2ClassB"] as const;

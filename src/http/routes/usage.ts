@@ -100,7 +100,7 @@ async function tenantUsage(
       const to = Math.max(range.to, today);
       if (ledger === undefined) return shard.usage(from, to);
       // What this isolate has counted itself is in the answer.
-      return ledger.carry(tenant, shardName(tenant, index), (deltas) => shard.usage(from, to, deltas));
+      return ledger.carryAll(tenant, shardName(tenant, index), (deltas) => shard.usage(from, to, deltas));
     });
     for (const part of parts) {
       if (part.status === "rejected") {

@@ -2,6 +2,7 @@
 // lost, and nothing is counted twice.
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { AppendBatch, UsageDelta } from "../../../src/store/rpc.ts";
+import type { ServiceShare } from "../../../src/otlp/services.ts";
 import { USAGE_DAYS_KEPT } from "../../../src/shard/storage.ts";
 import { Activity } from "../../../src/usage/activity.ts";
 import { Meter } from "../../../src/usage/meter.ts";
@@ -18,6 +19,15 @@ beforeEach(() => {
 function delta(id: string, requests: number, atMs = START_MS): UsageDelta {
   const usage = new UsageDays();
   usage.on(dayOf(atMs)).add("workerRequests", requests);
+  return { id, usage: encodeUsage(usage) };
+}
+
+function servicesDelta(id: string, services: readonly ServiceShare[]): UsageDelta {
+  const usage = new UsageDays();
+  for (const { name, spans, bytes } of services) {
+    usage.on(dayOf(START_MS)).add("serviceSpans", spans, name);
+    usage.on(dayOf(START_MS)).add("serviceBytes", bytes, name);
+  }
   return { id, usage: encodeUsage(usage) };
 }
 
@@ -117,7 +127,7 @@ describe("rows", () => {
         spans: 1,
         bytes: 100,
       }));
-      const batch = { ...frameOf(generator.batch(spans)), origin: { services } };
+      const batch = { ...frameOf(generator.batch(spans)), usage: [servicesDelta(`s-${spans}`, services)] };
       const before = sizes.length;
       expect((await append(world, batch)).ok).toBe(true);
       const bytes = batch.head.length + batch.body.length;
@@ -136,7 +146,7 @@ describe("rows", () => {
       spans: 1,
       bytes: 9,
     }));
-    const batch = { ...frameOf(makeGenerator({ seed: 3 }).batch(10)), origin: { services } };
+    const batch = { ...frameOf(makeGenerator({ seed: 3 }).batch(10)), usage: [servicesDelta("s", services)] };
     expect((await append(world, batch)).ok).toBe(true);
     expect(sum(world).get("spans")).toBe(10);
     expect(sum(world).series("serviceSpans")).toHaveLength(50);

@@ -13,14 +13,18 @@ function setUp() {
   const clock = { ms: NOW, now: () => clock.ms };
   const ledger = new UsageLedger(clock, "i");
   const taken: (readonly UsageDelta[])[] = [];
-  const call = (shard = "t/0", fails = false) =>
+  const call = (shard = "t/0", fails = false) => {
+    clock.ms += 1_000;
+    return carry(shard, fails);
+  };
+  const carry = (shard = "t/0", fails = false) =>
     ledger
       .carry("t", shard, async (usage) => {
         taken.push(usage);
         if (fails) throw new Error("lost");
       })
       .catch(() => undefined);
-  return { clock, ledger, taken, call };
+  return { clock, ledger, taken, call, carry };
 }
 
 const requests = (deltas: readonly UsageDelta[] = []) =>
@@ -41,6 +45,40 @@ describe("ledger", () => {
     ledger.meter("t").add("workerRequests", 4);
     await call();
     expect(taken.map((deltas) => requests(deltas))).toEqual([["i-1: 0/2 1/3"], [], ["i-2: 1/4"]]);
+  });
+
+  test("where calls are many, one a second takes what there is; who wants all gets it", async () => {
+    const { clock, ledger, taken, carry } = setUp();
+    clock.ms -= 60_000;
+    const count = () => ledger.meter("t").add("workerRequests", 1);
+    count();
+    await carry();
+    for (let i = 0; i < 5; i++) {
+      count();
+      clock.ms += 199;
+      await carry();
+    }
+    clock.ms += 5;
+    await carry();
+    count();
+    await carry();
+    await ledger.carryAll("t", "t/1", async (usage) => void taken.push(usage));
+    // A clock that goes back stops nothing.
+    count();
+    clock.ms -= 30_000;
+    await carry();
+    expect(taken.map((deltas) => requests(deltas))).toEqual([
+      ["i-1: 0/1"],
+      [],
+      [],
+      [],
+      [],
+      [],
+      ["i-2: 0/5"],
+      [],
+      ["i-3: 0/1"],
+      ["i-4: 0/1"],
+    ]);
   });
 
   test("what a failed call took goes again, as it was, to the same shard and to no other", async () => {
