@@ -81,6 +81,7 @@ function appFor(bindings: Bindings): Hono<AppEnv> {
     limits,
     corsAllowedOrigins,
     clock: systemClock,
+    wait: (ms) => scheduler.wait(ms),
     objects,
     ledger,
     insight,

@@ -8,7 +8,7 @@ import type { AppEnv } from "./deps.ts";
 
 /** A part of the HTTP surface: what it asks for, and how it says no. */
 export interface Area {
-  /** `/x` is that path, `/x/*` all below it. */
+  /** `/x` is that path, `/x/*` that path and all below it. */
   readonly path: string;
   /** Absent: all of them. */
   readonly methods?: readonly string[];
@@ -52,7 +52,9 @@ export function access(
 
 function isIn({ path, method }: { path: string; method: string }, area: Area): boolean {
   if (area.methods?.includes(method) === false) return false;
-  return area.path.endsWith("/*") ? path.startsWith(area.path.slice(0, -1)) : path === area.path;
+  if (!area.path.endsWith("/*")) return path === area.path;
+  // As the router sees it, `/x/*` is `/x` too.
+  return path.startsWith(area.path.slice(0, -1)) || path === area.path.slice(0, -2);
 }
 
 /** The tenant that spans are for, or that is looked after. @throws AppError `unauthenticated` when none is named */

@@ -1,6 +1,6 @@
 // Spans in a format that is not OTLP: read, inflate, convert, store; 202 or a text.
 import type { Context } from "hono";
-import { ingestConverted, rejectedCount, SOMETHING } from "../ingest/ingest.ts";
+import { ingestConverted, rejectedCount } from "../ingest/ingest.ts";
 import { codecOf, readBody } from "../ingest/read-body.ts";
 import type { Limits } from "../model/limits.ts";
 import type { Converted } from "../otlp/batch-builder.ts";
@@ -35,8 +35,7 @@ export async function convertAndIngest(
     const request = c.req.raw;
     const codec = codecOf(request.headers.get("content-encoding"));
     const sent = await readBody(request, deps.limits);
-    const { target, limits, rates } = await findEntry(c);
-    rates.check(SOMETHING);
+    const { target, limits } = await findEntry(c, sent);
     const body = decompress(codec, sent, limits.maxBodyBytes);
     target.meter?.body({ sentBytes: sent.length, inflatedBytes: body.length, isConverted: true });
     const { traces, refusedSpans, firstRefusal } = convert(body, limits);

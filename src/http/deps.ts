@@ -63,6 +63,8 @@ export interface AppDeps {
   readonly insight?: InsightReporter;
   /** Absent: there is neither doctor nor `/metrics`. */
   readonly inspect?: InspectPorts;
+  /** Lets time pass; absent: nobody is kept waiting. */
+  readonly wait?: (ms: number) => Promise<unknown>;
   /** The scan pool; absent: there is none, and the Worker looks into all blocks by itself. */
   readonly scannerOf?: (name: string) => ScannerRpc;
   /** Absent: there is no admin API. */

@@ -1,6 +1,5 @@
 // Spans into shards: inflate, check, frame, append. All protocols become OTLP protobuf first.
 import type { Limits } from "../model/limits.ts";
-import type { BatchLoad } from "../model/rate-limiter.ts";
 import { cutAttributes } from "../otlp/attribute-limits.ts";
 import { jsonToProtobuf } from "../otlp/json.ts";
 import { type CutCounts, describeOutcome, type RefusedSpans } from "../otlp/response.ts";
@@ -81,7 +80,7 @@ export async function ingestOtlp(
 ): Promise<IngestResult> {
   // Of a body that is compressed, or that shrinks when it is converted, only so much is certain before that is done.
   const isRaw = format === "protobuf" && sent.codec === "raw";
-  shards.sender?.rates?.check(isRaw ? { bytes: sent.bytes.length, spans: 1 } : SOMETHING);
+  if (isRaw) shards.sender?.rates?.check({ bytes: sent.bytes.length, spans: 1 });
   const inflated = decompress(sent.codec, sent.bytes, limits.maxBodyBytes);
   const isConverted = format === "json";
   shards.meter?.body({ sentBytes: sent.bytes.length, inflatedBytes: inflated.length, isConverted });
@@ -102,9 +101,6 @@ export function ingestConverted(
 ): Promise<IngestResult> {
   return ingestRaw(shards, raw, undefined, limits);
 }
-
-/** The load of a batch of which nothing is known. */
-export const SOMETHING: BatchLoad = { bytes: 1, spans: 1 };
 
 /** A batch that was looked through. */
 interface Checked {
@@ -136,7 +132,7 @@ async function ingestRaw(
       raw === received ? asSent : undefined,
     );
   } catch (error) {
-    sender.rates?.giveBack(load);
+    sender.rates?.giveBack(load, error);
     shards.meter?.refused(spanCount, isAppError(error) ? error.kind : "internal");
     throw error;
   }

@@ -51,6 +51,20 @@ describe("tenants", () => {
     }
   });
 
+  test("what was used, noted and set of a tenant is told to its own tokens, and is one tenant's", async () => {
+    for (const [i, tenant] of TENANTS.entries()) {
+      const own = world.made.find(({ home, request }) => home === tenant && request.scopes.length === 3);
+      const headers = { "x-api-key": own?.text ?? "", "x-scope-orgid": tenant };
+      for (const path of ["/api/usage", "/api/doctor", "/api/overrides"]) {
+        const { status, body } = await ask(world, { path, headers });
+        expect([path, status]).toEqual([path, 200]);
+        expect(MARKS.filter((mark) => body.includes(mark))).toEqual([MARKS[i]]);
+      }
+      const scraped = await ask(world, { path: "/metrics", headers });
+      expect(TENANTS.filter((name) => scraped.body.includes(`tenant="${name}"`))).toEqual([tenant]);
+    }
+  });
+
   test("scopes are those of the model", () => {
     expect(new Set(world.made.flatMap(({ request }) => request.scopes))).toEqual(new Set(SCOPES));
   });

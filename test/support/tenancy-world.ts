@@ -2,17 +2,20 @@
 import fc from "fast-check";
 import { expect } from "vitest";
 import { createApp } from "../../src/http/app.ts";
+import { InsightReporter } from "../../src/insight/reporter.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { formatToken, type Scope, type TokenRequest } from "../../src/model/token.ts";
 import { MemoryStore } from "../../src/store/memory-store.ts";
+import type { InsightRpc } from "../../src/store/insight-rpc.ts";
 import type { ObjectStore } from "../../src/store/object-store.ts";
+import { UsageLedger } from "../../src/usage/ledger.ts";
 import { AccessWorld, CHANGE } from "./access-world.ts";
 import { STATS } from "./admin-world.ts";
 import { oneShard } from "./fake-shard.ts";
 import { pathOf, spansData } from "./query-app.ts";
 import { ScanWorld } from "./scan-world.ts";
 import { START_MS } from "./shard-world.ts";
-import { tenantRpc } from "./tenant-rpc.ts";
+import { memoryBook, tenantRpc } from "./tenant-rpc.ts";
 
 export const TENANTS = ["acme", "acme2", "a.b", "other_rbt_acme"] as const;
 /** In what every span of a tenant says of itself, and in nothing else. */
@@ -72,6 +75,8 @@ const TOKENS: readonly (Pick<TokenRequest, "scopes" | "tenants"> &
   { scopes: ["read"], tenants: [TENANTS[2], "nobody"] },
   { scopes: ["ingest"], tenants: ["*"] },
   { scopes: ["admin", "metrics"], tenants: [] },
+  { scopes: ["read", "admin", "metrics"], tenants: [TENANTS[3], "nobody"] },
+  { scopes: ["metrics"], tenants: ["*"] },
   { scopes: ["read"], tenants: ["*"], dead: "revoked" },
   { scopes: ["read"], tenants: ["*"], dead: "expired" },
   { scopes: ["ingest"], tenants: [], origins: ["https://shop.example"] },
@@ -82,6 +87,63 @@ export interface Installation {
   readonly made: readonly Made[];
 }
 
+const markOf = (tenant: string): string => MARKS[TENANTS.findIndex((known) => known === tenant)] ?? "";
+
+/** What was noted and set of each tenant bears its mark, too. */
+async function markTenant(access: AccessWorld, ledger: UsageLedger, tenant: string): Promise<InsightRpc> {
+  const mark = markOf(tenant);
+  ledger.meter(tenant).add("serviceSpans", 1, `service-${mark}`);
+  access
+    .tenant(tenant)
+    .setOverrides(JSON.stringify({ forwarders: [`forwarder-${mark}`] }), { actor: "test", ifVersion: 0 });
+  const book = memoryBook();
+  const batch = { protocol: "otlp/http json", spans: 1, bodyBytes: 1, userAgent: `agent-${mark}` };
+  await book.note({ refused: [], accepted: [{ ...batch, atMs: START_MS }], batches: undefined });
+  return book;
+}
+
+/** What looks into the objects: usage, the doctor, `/metrics`. */
+async function insidePorts(access: AccessWorld, worldOf: (tenant: string) => ScanWorld | undefined) {
+  const ledger = new UsageLedger(access.clock, "test");
+  const books = new Map<string, InsightRpc>();
+  for (const tenant of TENANTS) books.set(tenant, await markTenant(access, ledger, tenant));
+  const rpcOf = (tenant: string) => tenantRpc(access.tenant(tenant), books.get(tenant));
+  const shardOf = (tenant: string) => {
+    const world = worldOf(tenant);
+    if (world === undefined) throw new Error(`a shard of ${tenant} was asked`);
+    return world.shard;
+  };
+  const insight = new InsightReporter({
+    send: async (tenant, note) => {
+      await (tenant === undefined ? access.directory : books.get(tenant))?.note(note);
+    },
+    clock: access.clock,
+    keepAlive: () => undefined,
+    sleep: () => new Promise(() => {}),
+  });
+  return {
+    ledger,
+    insight,
+    usage: {
+      viewOf: (tenant: string) => rpcOf(tenant).view(),
+      shardOf: (tenant: string) => ({
+        usage: async (...args: Parameters<ScanWorld["shard"]["usage"]>) => shardOf(tenant).usage(...args),
+      }),
+      tenantNames: () => access.directory.list(),
+    },
+    inspect: {
+      views: access.isolate().views,
+      tenantOf: rpcOf,
+      shardOf: (tenant: string) => ({
+        counts: async () => shardOf(tenant).insight.counts(access.nowMs),
+        probe: (mark: string) => shardOf(tenant).insight.probe(mark),
+        probed: async () => shardOf(tenant).insight.probed(),
+      }),
+      directory: () => access.directory,
+    },
+  };
+}
+
 export async function installation(): Promise<Installation> {
   const access = new AccessWorld();
   access.nowMs = START_MS;
@@ -90,7 +152,7 @@ export async function installation(): Promise<Installation> {
   for (const home of TENANTS) {
     for (const { dead, ...given } of TOKENS) {
       const expiresMs = dead === "expired" ? START_MS + 1 : undefined;
-      const request = { name: "test", origins: [], ...given, expiresMs };
+      const request = { name: `token-${markOf(home)}`, origins: [], ...given, expiresMs };
       const { text, record } = await access.token(home, request);
       if (dead === "revoked") access.tenant(home).revokeToken(record.id, CHANGE);
       made.push({ home, text, request, isDead: dead !== undefined });
@@ -99,6 +161,7 @@ export async function installation(): Promise<Installation> {
   access.nowMs += 1_000;
   const worldOf = (tenant: string): ScanWorld | undefined => worlds.find((world) => world.tenant === tenant);
   const app = createApp({
+    ...(await insidePorts(access, worldOf)),
     limits: DEFAULT_LIMITS,
     clock: access.clock,
     objects: storeOf(worlds),
@@ -132,13 +195,32 @@ export async function installation(): Promise<Installation> {
 function mayRead(
   token: Made | undefined,
   named: readonly string[] | undefined,
-  scope: Scope,
+  scope: Scope | "any",
 ): readonly string[] {
-  if (token === undefined || token.isDead || !token.request.scopes.includes(scope)) return [];
+  if (token === undefined || token.isDead) return [];
+  if (scope !== "any" && !token.request.scopes.includes(scope)) return [];
   const own = new Set([token.home, ...token.request.tenants]);
   const asked = named ?? [token.home];
   if (asked.some((tenant) => !own.has(tenant) && !own.has("*"))) return [];
   return asked.every((tenant) => TENANTS.some((known) => known === tenant)) ? asked : [];
+}
+
+const SCOPE_OF: readonly (readonly [string, Scope | "any"])[] = [
+  ["/api/admin/", "admin"],
+  ["/api/doctor", "admin"],
+  ["/metrics", "metrics"],
+  ["/api/openapi.json", "any"],
+];
+
+/** Whose the answer may be, by the path, what it names of tenants, and the header. */
+function allowedOf(token: Made | undefined, { orgs, path: asked }: Request): readonly string[] {
+  const [, scope = "read"] = SCOPE_OF.find(([prefix]) => asked.startsWith(prefix)) ?? [];
+  const allowed = mayRead(token, orgs, scope);
+  const [, named] = /[?&]tenant=([^&]*)/.exec(asked) ?? [];
+  if (allowed.length > 0 && named !== undefined) return mayRead(token, [named], scope);
+  // Whoever scrapes without naming a tenant gets all of the token's.
+  if (allowed.length === 0 || scope !== "metrics" || orgs !== undefined) return allowed;
+  return TENANTS.filter((tenant) => mayRead(token, [tenant], scope).length > 0);
 }
 
 const tenantName = fc.constantFrom(
@@ -170,6 +252,14 @@ const PATHS = [
   "/api/admin/tenants/acme",
   "/api/admin/tenants/nobody",
   "/status",
+  "/api/usage",
+  ...[...TENANTS, "nobody", "all"].map((tenant) => `/api/usage?tenant=${tenant}`),
+  "/api/doctor",
+  ...[TENANTS[1], "nobody"].map((tenant) => `/api/doctor?tenant=${tenant}`),
+  "/metrics",
+  "/metrics?page=1&pages=1",
+  "/api/overrides",
+  "/api/openapi.json",
 ];
 const path = fc.oneof(
   fc.constantFrom(...PATHS),
@@ -226,8 +316,7 @@ function sentOf(
 /** Asks, and says whether it was answered with what the caller may read, or refused. */
 export async function check(world: Installation, request: Request): Promise<"whole" | "refused" | "other"> {
   const { path: asked, accept: form } = request;
-  const scope = asked.startsWith("/api/admin/") ? "admin" : "read";
-  const allowed = new Set(mayRead(world.made[request.token], request.orgs, scope));
+  const allowed = new Set(allowedOf(world.made[request.token], request));
   const sent = sentOf(world.made, request);
   const answer = await ask(world, sent);
   const { status, body, told } = answer;
@@ -235,6 +324,8 @@ export async function check(world: Installation, request: Request): Promise<"who
     if (allowed.has(tenant)) continue;
     expect(body + told).not.toContain(MARKS[i]);
     if (!asked.includes(traceOf(i))) expect(body).not.toContain(traceOf(i));
+    // A refusal says which tenant the request named; `acme` stands for one in the description of the API.
+    if (status === 200 && asked !== "/api/openapi.json") expect(body).not.toContain(`"${tenant}"`);
   }
   const [id] = /[1-4]{32}/.exec(asked) ?? [];
   const owner = TENANTS.find((_, i) => traceOf(i) === id);
@@ -245,6 +336,16 @@ export async function check(world: Installation, request: Request): Promise<"who
     expect([400, 401, 403, 404]).toContain(status);
     return "refused";
   }
+  expectWhole(asked, form, { allowed, body });
+  return status === 200 ? "whole" : "other";
+}
+
+/** All of what may be read is in the answer. */
+function expectWhole(
+  asked: string,
+  form: string,
+  { allowed, body }: { readonly allowed: ReadonlySet<string>; readonly body: string },
+): void {
   if (asked === COUNT) {
     const sum = TENANTS.reduce((total, tenant, i) => total + (allowed.has(tenant) ? sizeOf(i) : 0), 0);
     expect(JSON.parse(body)).toMatchObject({ series: [{ value: sum }] });
@@ -253,5 +354,4 @@ export async function check(world: Installation, request: Request): Promise<"who
     for (const tenant of allowed)
       expect(body).toContain(traceOf(TENANTS.findIndex((known) => known === tenant)));
   }
-  return status === 200 ? "whole" : "other";
 }

@@ -54,7 +54,7 @@ async function post(c: Context<AppEnv>, deps: AppDeps, findEntry: FindEntry): Pr
     const supported = [...BINARY_TYPES, ...TEXT_TYPES].join(", ");
     return plainText(415, `415 unsupported media type, supported: [${supported}]`);
   }
-  return answered(await call(c, isText, deps.limits, () => findEntry(c)), isText);
+  return answered(await call(c, isText, deps.limits, (body) => findEntry(c, body)), isText);
 }
 
 /** The answer to a call that is refused before it is read. */
@@ -88,18 +88,18 @@ async function call(
   c: Context<AppEnv>,
   isText: boolean,
   limits: Limits,
-  findEntry: () => Promise<IngestEntry>,
+  findEntry: (body: Uint8Array) => Promise<IngestEntry>,
 ): Promise<Outcome> {
   const request = c.req.raw;
   const report = c.get("report");
   try {
     const received = await readBody(request, limits);
+    const entry = await findEntry(received);
     const body = isText ? decodeBase64Pieces(received) : received;
     if (body === undefined) return unread(report, { code: GRPC.internal, message: "body is no base64" });
     const unary = readUnaryMessage(body, request.headers.get("grpc-encoding"));
     if (!unary.ok) return unread(report, unary.status);
     const { codec, bytes } = unary;
-    const entry = await findEntry();
     const sent = { codec, bytes };
     const result = await ingestOtlp(entry.target, "protobuf", sent, entry.limits);
     report.ingested("otlp/grpc-web", received, result);

@@ -57,7 +57,7 @@ async function exportTraces(
     const codec = codecOf(request.headers.get("content-encoding"));
     const bytes = await readBody(request, limits);
     report.body(codec, bytes);
-    const entry = await findEntry(c);
+    const entry = await findEntry(c, bytes);
     const result = await ingestOtlp(entry.target, format, { codec, bytes }, entry.limits);
     report.ingested(`otlp/http ${format}`, bytes, result);
     const { message } = result;

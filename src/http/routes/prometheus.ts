@@ -63,13 +63,11 @@ interface Known {
 async function tenantsOf(c: Context<AppEnv>, inspect: InspectPorts): Promise<Known> {
   const { kind, tenants, token, home } = c.get("caller");
   if ((c.req.header(TENANT_HEADER) ?? "").trim() !== "") return { names: tenants, isAll: false };
-  if (kind !== "token" || token?.tenants.includes(ALL_TENANTS) === true) {
-    return {
-      names: [...new Set([SINGLE_TENANT, ...(await inspect.directory().list())])].sort(),
-      isAll: true,
-    };
-  }
-  return { names: [...new Set([home ?? "", ...(token?.tenants ?? [])])].sort(), isAll: false };
+  const all = [...new Set([SINGLE_TENANT, ...(await inspect.directory().list())])].sort();
+  if (kind !== "token" || token?.tenants.includes(ALL_TENANTS) === true) return { names: all, isAll: true };
+  // A token may list what was deleted, or never made: its objects would come to life by being asked.
+  const own = new Set([home, ...(token?.tenants ?? [])]);
+  return { names: all.filter((name) => own.has(name)), isAll: false };
 }
 
 /** `page` of `pages`, from 1: a tenant is on the same page for as long as there are as many. */

@@ -35,7 +35,10 @@ export function usageRoutes(deps: AppDeps, usage: UsagePorts): Hono<AppEnv> {
     });
     return Response.json(usageJson(usages, range), { headers: { "cache-control": "no-store" } });
   });
-  app.onError((error) => jsonErrorResponse(error));
+  app.onError((error, c) => {
+    c.get("report").failed(error);
+    return jsonErrorResponse(error);
+  });
   return app;
 }
 
@@ -71,8 +74,10 @@ async function askedTenants(c: Context<AppEnv>, { tenantNames }: UsagePorts): Pr
   if (named === undefined || named === "") return tenantsOf(c);
   if (named !== ALL) {
     const tenant = parseTenantId(named);
-    if (mayAsk(caller, tenant)) return [tenant];
-    throw new AppError("forbidden", `the token is not for tenant "${tenant}"`);
+    if (!mayAsk(caller, tenant)) throw new AppError("forbidden", `the token is not for tenant "${tenant}"`);
+    // One that the request is for is known; objects of others that there are not would come to life by being asked.
+    if (caller.tenants.includes(tenant) || (await tenantNames()).includes(tenant)) return [tenant];
+    throw new AppError("not_found", `there is no tenant "${tenant}"`);
   }
   if (caller.kind === "operator") return tenantNames();
   throw new AppError("forbidden", "all tenants are the operator's to see: it needs the admin secret");

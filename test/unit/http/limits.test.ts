@@ -4,6 +4,7 @@ import { gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { Caller } from "../../../src/access/caller.ts";
 import { createApp } from "../../../src/http/app.ts";
+import { REFUSAL_MS, WAITING_MAX } from "../../../src/http/ingest-entry.ts";
 import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
 import type { TenantLimitOverrides } from "../../../src/model/tenant-limits.ts";
 import { ExportTraceServiceResponseSchema } from "../../../src/otlp/gen/opentelemetry/proto/collector/trace/v1/trace_service_pb.ts";
@@ -33,9 +34,10 @@ interface Settings {
   readonly shardLimits?: TenantLimitOverrides;
   readonly count?: number;
   readonly caller?: Partial<Caller>;
+  readonly wait?: (ms: number) => Promise<unknown>;
 }
 
-async function setUp({ limits = {}, shardLimits = limits, count = 1, caller = {} }: Settings = {}) {
+async function setUp({ limits = {}, shardLimits = limits, count = 1, caller = {}, wait }: Settings = {}) {
   const clock = { ms: NOW, now: () => clock.ms };
   const appended: AppendBatch[] = [];
   const shards = Array.from({ length: count }, (_, shard) => {
@@ -63,6 +65,7 @@ async function setUp({ limits = {}, shardLimits = limits, count = 1, caller = {}
     limits: DEFAULT_LIMITS,
     clock,
     objects: new MemoryStore(),
+    ...(wait && { wait }),
     authenticator: {
       caller: async () => ({
         kind: "open",
@@ -278,6 +281,43 @@ describe("rates", () => {
     const plain = await setUp({ caller: { kind: "token", token: { ...record, origins: [] } } });
     await plain.post(batchOf(...many(1)));
     expect(plain.appended[0]!.caller).toEqual({ tokenId: "7f3a" });
+  });
+
+  test("who goes on over the limit waits for the answer, not longer than Retry-After says, and not all at once", async () => {
+    const waits: { readonly ms: number; readonly end: () => void }[] = [];
+    const { post } = await setUp({
+      limits: { rateSpans: 0.1, burstSpans: 10 },
+      wait: (ms) => new Promise<void>((end) => waits.push({ ms, end })),
+    });
+    expect((await post(batchOf(...many(10)))).status).toBe(200);
+    expect(waits).toHaveLength(0);
+    const answers = Array.from({ length: WAITING_MAX }, () => post(batchOf(...many(3))));
+    await expect.poll(() => waits.length).toBe(WAITING_MAX);
+    expect((await post(batchOf(...many(3)))).status).toBe(429);
+    expect(waits).toHaveLength(WAITING_MAX);
+    for (const { ms } of waits) {
+      expect(ms).toBeGreaterThanOrEqual(REFUSAL_MS / 2);
+      expect(ms).toBeLessThan(1_000);
+    }
+    for (const { end } of waits) end();
+    for (const answer of await Promise.all(answers)) expect(answer.status).toBe(429);
+    const last = post(batchOf(...many(3)));
+    await expect.poll(() => waits.length).toBe(WAITING_MAX + 1);
+    waits.at(-1)?.end();
+    expect((await last).status).toBe(429);
+  });
+
+  test("a batch below the burst is not inflated for the eleventh time only to be refused", async () => {
+    const { clock, post } = await setUp({ limits: { rateSpans: 1, burstSpans: 15 } });
+    const batch = gzipSync(batchOf(...many(10)));
+    const headers = { ...PROTOBUF, "content-encoding": "gzip" };
+    expect((await post(batch, headers)).status).toBe(200);
+    for (let i = 0; i < 10; i++) expect((await post(batch, headers)).status).toBe(429);
+    // What cannot be inflated is 400 to whoever is looked at.
+    expect((await post("no gzip at all", headers)).status).toBe(429);
+    clock.ms += 5_000;
+    expect((await post("no gzip at all", headers)).status).toBe(400);
+    expect((await post(batch, headers)).status).toBe(200);
   });
 
   test("Zipkin: 429 with Retry-After as well", async () => {

@@ -54,6 +54,15 @@ describe("who sees what", () => {
     expect((await scrape(own, "", { "x-scope-orgid": "berry" })).status).toBe(403);
   });
 
+  test("what a token lists and nobody made, or was deleted, is left out, and none of its objects asked", async () => {
+    const more = (await world.token("acme", { scopes: ["metrics"], tenants: ["berry", "nobody"] })).text;
+    expect((await scrape(more)).tenants).toEqual(["acme", "berry"]);
+    await world.directory.remove("berry");
+    world.asked.length = 0;
+    expect((await scrape(more)).tenants).toEqual(["acme"]);
+    expect(new Set(world.asked)).toEqual(new Set(["acme"]));
+  });
+
   test("others nothing", async () => {
     const reader = (await world.token("acme", { scopes: ["read", "ingest", "admin"] })).text;
     expect((await scrape(reader)).status).toBe(403);

@@ -288,6 +288,8 @@ describe("who may ask", () => {
     const nobody = await bench.usage(read.text, "?tenant=nobody");
     expect(nobody.status).toBe(403);
     expect((await bench.usage(read.text, "?tenant=all")).status).toBe(403);
+    // Not even the operator makes objects of a tenant by asking for it.
+    expect((await bench.usage(ADMIN_TOKEN, "?tenant=nobody")).status).toBe(404);
     const all = await bench.usage(ADMIN_TOKEN, "?tenant=all");
     expect(all.body.tenants.map(({ tenant, spans }) => [tenant, spans])).toEqual([
       ["acme", 0],
