@@ -14,7 +14,7 @@ import { testServers } from "../support/server.ts";
 import { findSpans } from "../support/span-ids.ts";
 
 const SECRET = "an-admin-secret-of-the-bench";
-const ROUNDS = 3;
+const ROUNDS = 5;
 const WINDOW_SECONDS = 6;
 const CLIENTS = 64;
 /** What the noisy tenant may send: a batch a second. */

@@ -4,6 +4,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { type Caller, mayAdminister } from "../../access/caller.ts";
 import { readBody } from "../../ingest/read-body.ts";
 import { parseTenantId, SINGLE_TENANT } from "../../model/ids.ts";
+import { ALL_TENANTS } from "../../model/token.ts";
 import type { Change, TenantReply, TenantView } from "../../store/tenant-rpc.ts";
 import { AppError, messageOf } from "../../util/errors.ts";
 import type { AdminPorts, AppDeps } from "../deps.ts";
@@ -66,6 +67,9 @@ export async function isKnown({ access, directory }: AdminPorts, tenant: string)
  */
 export async function register(tenant: string, { admin, clock }: AdminDeps): Promise<boolean> {
   if (tenant === SINGLE_TENANT) return false;
+  // Its tokens would be for all tenants.
+  if (tenant === ALL_TENANTS)
+    throw new AppError("invalid_argument", `no tenant may be called ${ALL_TENANTS}`);
   if (!admin.access.isMultitenant) {
     const message = `there is one tenant, ${SINGLE_TENANT}, until MULTITENANCY=on is set`;
     throw new AppError("invalid_argument", message);

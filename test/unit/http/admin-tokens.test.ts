@@ -588,3 +588,29 @@ describe("audit log", () => {
     }
   });
 });
+
+describe("the sign for all tenants", () => {
+  test("no tenant is called like it: by a token of its own, or by name", async () => {
+    const { call } = adminWorld();
+    for (const made of [
+      await call("POST", "/api/admin/tenants/*/tokens", { body: { name: "t", scopes: ["admin"] } }),
+      await call("POST", "/api/admin/tenants", { body: { tenant: "*" } }),
+    ]) {
+      expect(made).toMatchObject({
+        status: 400,
+        body: { error: { message: "no tenant may be called *" } },
+      });
+    }
+  });
+
+  test("where there is one all the same, its admin gives nobody more than it has", async () => {
+    const { world, call, makeToken } = adminWorld();
+    const { text } = await world.token("*", { scopes: ["admin"] });
+    const grant = { body: { name: "t", scopes: ["read"], tenants: ["*"] }, token: text };
+    expect((await call("POST", "/api/admin/tenants/*/tokens", grant)).status).toBe(403);
+    const star = await makeToken("acme", { scopes: ["admin"], tenants: ["*"] });
+    expect((await call("POST", "/api/admin/tenants/acme/tokens", { ...grant, token: star })).status).toBe(
+      201,
+    );
+  });
+});
