@@ -4,7 +4,7 @@ import { expect } from "vitest";
 import { createApp } from "../../src/http/app.ts";
 import { InsightReporter } from "../../src/insight/reporter.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
-import { formatToken, type Scope, type TokenRequest } from "../../src/model/token.ts";
+import { formatToken, type Scope, SCOPES, type TokenRequest } from "../../src/model/token.ts";
 import { MemoryStore } from "../../src/store/memory-store.ts";
 import type { InsightRpc } from "../../src/store/insight-rpc.ts";
 import type { ObjectStore } from "../../src/store/object-store.ts";
@@ -195,32 +195,35 @@ export async function installation(): Promise<Installation> {
 function mayRead(
   token: Made | undefined,
   named: readonly string[] | undefined,
-  scope: Scope | "any",
+  scopes: readonly Scope[],
 ): readonly string[] {
   if (token === undefined || token.isDead) return [];
-  if (scope !== "any" && !token.request.scopes.includes(scope)) return [];
+  if (!scopes.some((scope) => token.request.scopes.includes(scope))) return [];
   const own = new Set([token.home, ...token.request.tenants]);
   const asked = named ?? [token.home];
   if (asked.some((tenant) => !own.has(tenant) && !own.has("*"))) return [];
   return asked.every((tenant) => TENANTS.some((known) => known === tenant)) ? asked : [];
 }
 
-const SCOPE_OF: readonly (readonly [string, Scope | "any"])[] = [
-  ["/api/admin/", "admin"],
-  ["/api/doctor", "admin"],
-  ["/metrics", "metrics"],
-  ["/api/openapi.json", "any"],
+const READ: readonly Scope[] = ["read"];
+/** By the beginning of a path the scopes of which a token needs one. */
+const SCOPES_OF: readonly (readonly [string, readonly Scope[]])[] = [
+  ["/api/admin/", ["admin"]],
+  ["/api/doctor", ["admin"]],
+  ["/api/usage", ["read", "admin"]],
+  ["/metrics", ["metrics"]],
+  ["/api/openapi.json", SCOPES],
 ];
 
 /** Whose the answer may be, by the path, what it names of tenants, and the header. */
 function allowedOf(token: Made | undefined, { orgs, path: asked }: Request): readonly string[] {
-  const [, scope = "read"] = SCOPE_OF.find(([prefix]) => asked.startsWith(prefix)) ?? [];
-  const allowed = mayRead(token, orgs, scope);
+  const [, scopes = READ] = SCOPES_OF.find(([prefix]) => asked.startsWith(prefix)) ?? [];
+  const allowed = mayRead(token, orgs, scopes);
   const [, named] = /[?&]tenant=([^&]*)/.exec(asked) ?? [];
-  if (allowed.length > 0 && named !== undefined) return mayRead(token, [named], scope);
+  if (allowed.length > 0 && named !== undefined) return mayRead(token, [named], scopes);
   // Whoever scrapes without naming a tenant gets all of the token's.
-  if (allowed.length === 0 || scope !== "metrics" || orgs !== undefined) return allowed;
-  return TENANTS.filter((tenant) => mayRead(token, [tenant], scope).length > 0);
+  if (allowed.length === 0 || !asked.startsWith("/metrics") || orgs !== undefined) return allowed;
+  return TENANTS.filter((tenant) => mayRead(token, [tenant], scopes).length > 0);
 }
 
 const tenantName = fc.constantFrom(
