@@ -111,7 +111,7 @@ describe("tenants and tokens", () => {
   test("tokens: a table without any secret, or JSON", async () => {
     const { stdout } = await admin("tokens --tenant acme");
     expect(stdout).toMatch(
-      /^id +name +scopes +created +expires +more\n[0-9a-f]{12} +shop +ingest +\d{4}-\d\d-\d\d +never\n[0-9a-f]{12} +read +read +/,
+      /^id +name +scopes +created +last used +expires +more\n[0-9a-f]{12} +shop +ingest +\d{4}-\d\d-\d\d +\d{4}-\d\d-\d\d \d\d:\d\d +never\n[0-9a-f]{12} +read +read +/,
     );
     const json = await admin("tokens --tenant acme --json");
     const { tokens } = JSON.parse(json.stdout) as { tokens: { name: string }[] };

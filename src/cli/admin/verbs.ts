@@ -49,6 +49,7 @@ interface TokenAnswer {
   readonly origins: readonly string[];
   readonly created: string;
   readonly expires?: string;
+  readonly lastUsed?: string;
 }
 
 interface LimitsAnswer {
@@ -98,12 +99,13 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     request: (_, { tenant }) => ({ method: "GET", path: tenantPath(tenant, "/tokens") }),
     show: ({ tokens }: { tokens: readonly TokenAnswer[] }) =>
       tableLines([
-        ["id", "name", "scopes", "created", "expires", "more"],
+        ["id", "name", "scopes", "created", "last used", "expires", "more"],
         ...tokens.map((token) => [
           token.id,
           token.name,
           token.scopes.join(","),
           token.created.slice(0, 10),
+          token.lastUsed?.slice(0, 16).replace("T", " ") ?? "",
           token.expires ?? "never",
           more(token),
         ]),

@@ -11,7 +11,7 @@ import type { AdminPorts, AppDeps } from "../deps.ts";
 import { type Misfit, sentence } from "./misfit.ts";
 
 /** What the routes work with. */
-export interface AdminDeps extends Pick<AppDeps, "clock" | "limits"> {
+export interface AdminDeps extends Pick<AppDeps, "clock" | "limits" | "usage" | "ledger"> {
   readonly admin: AdminPorts;
 }
 

@@ -50,6 +50,7 @@ export const TokenSchema = z
     limits: TokenLimitsSchema.optional(),
     created: Time,
     expires: Time.optional(),
+    lastUsed: Time.optional().openapi({ description: "Absent: not within 90 days" }),
   })
   .openapi("Token");
 

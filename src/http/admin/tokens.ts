@@ -9,11 +9,15 @@ import {
   type TokenRecord,
   type TokenRequest,
 } from "../../model/token.ts";
+import type { TenantView } from "../../store/tenant-rpc.ts";
+import { dayOf } from "../../usage/usage-days.ts";
 import { AppError } from "../../util/errors.ts";
+import { tenantUsage } from "../tenant-usage.ts";
 import { namedLimits } from "./limits-schema.ts";
 import {
   type AdminApp,
   type AdminContext,
+  type AdminDeps,
   changed,
   changeOf,
   etagOf,
@@ -82,7 +86,9 @@ export function tokenRoutes(app: AdminApp): void {
   app.openapi(listRoute, async (c) => {
     const { tenant } = c.req.valid("param");
     const view = await reached(c.env.deps.admin.tenantOf(tenant).view());
-    return c.json({ tokens: (view.tokens ?? []).map(tokenJson) }, 200, { etag: etagOf(view.version) });
+    const lastUses = await lastUsesOf(tenant, view, c.env.deps);
+    const tokens = (view.tokens ?? []).map((token) => tokenJson(token, lastUses(token.id)));
+    return c.json({ tokens }, 200, { etag: etagOf(view.version) });
   });
   app.openapi(revokeRoute, async (c) => {
     const { tenant, id } = c.req.valid("param");
@@ -136,7 +142,22 @@ async function ensureTenant(c: AdminContext, tenant: string): Promise<void> {
   await register(tenant, deps);
 }
 
-function tokenJson(token: TokenRecord): z.infer<typeof TokenSchema> {
+/** How long back a token's use is looked for, in days. */
+const LAST_USE_DAYS = 90;
+
+/** When each token was used last, in ms; 0: not within the days. It is what the shards count anyway. */
+async function lastUsesOf(
+  tenant: string,
+  view: TenantView,
+  { clock, usage: ports, ledger }: AdminDeps,
+): Promise<(id: string) => number> {
+  if (ports === undefined) return () => 0;
+  const to = dayOf(clock.now());
+  const usage = await tenantUsage(tenant, view, { from: to - LAST_USE_DAYS, to }, { ports, ledger });
+  return (id) => Math.max(0, ...usage.days.map((day) => usage.on(day).get("tokenLastUsedMs", id)));
+}
+
+function tokenJson(token: TokenRecord, lastUsedMs = 0): z.infer<typeof TokenSchema> {
   const { id, name, scopes, tenants, origins, limits, createdMs, expiresMs } = token;
   return {
     id,
@@ -147,5 +168,6 @@ function tokenJson(token: TokenRecord): z.infer<typeof TokenSchema> {
     ...(limits === undefined ? {} : { limits: namedLimits(limits) }),
     created: new Date(createdMs).toISOString(),
     ...(expiresMs === undefined ? {} : { expires: new Date(expiresMs).toISOString() }),
+    ...(lastUsedMs === 0 ? {} : { lastUsed: new Date(lastUsedMs).toISOString() }),
   };
 }

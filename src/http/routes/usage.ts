@@ -3,17 +3,17 @@ import { type Context, Hono } from "hono";
 import { actsFor, type Caller } from "../../access/caller.ts";
 import { parseTenantId } from "../../model/ids.ts";
 import { PLATFORM } from "../../model/limits.ts";
-import { shardName } from "../../store/keys.ts";
 import type { TenantView } from "../../store/tenant-rpc.ts";
 import { FORECAST_DAYS, monthOf } from "../../usage/bill.ts";
 import type { UsageLedger } from "../../usage/ledger.ts";
-import { dayOf, decodeUsage, UsageDays } from "../../usage/usage-days.ts";
+import { dayOf } from "../../usage/usage-days.ts";
 import { AppError } from "../../util/errors.ts";
 import { settleAll } from "../../util/parallel.ts";
 import { tenantsOf } from "../access.ts";
 import { type TenantUsage, usageJson, type UsageRange } from "../answers/usage-answer.ts";
 import type { AppDeps, AppEnv, UsagePorts } from "../deps.ts";
 import { jsonErrorResponse } from "../errors.ts";
+import { tenantUsage } from "../tenant-usage.ts";
 
 export const USAGE_PATH = "/api/usage";
 
@@ -27,7 +27,7 @@ export function usageRoutes(deps: AppDeps, usage: UsagePorts): Hono<AppEnv> {
     const range = readRange(new URL(c.req.url).searchParams, deps.clock.now());
     const tenants = await askedTenants(c, usage);
     const found = await settleAll(tenants, PLATFORM.connections, (tenant) =>
-      tenantUsage(tenant, range, usage, deps.ledger),
+      usageOf(tenant, range, usage, deps.ledger),
     );
     const usages = found.map((result) => {
       if (result.status === "rejected") throw result.reason;
@@ -88,7 +88,7 @@ function mayAsk(caller: Caller, tenant: string): boolean {
   return actsFor(caller, tenant) || caller.tenants.includes(tenant);
 }
 
-async function tenantUsage(
+async function usageOf(
   tenant: string,
   range: UsageRange,
   ports: UsagePorts,
@@ -97,26 +97,8 @@ async function tenantUsage(
   const view = await ports.viewOf(tenant);
   const today = dayOf(range.nowMs);
   const from = Math.min(range.from, monthOf(today).first, today - FORECAST_DAYS);
-  const usage = new UsageDays();
-  if (view.state === "active") {
-    const shards = Array.from({ length: view.shardCount }, (_, index) => index);
-    const parts = await settleAll(shards, PLATFORM.connections, async (index) => {
-      const shard = ports.shardOf(tenant, index);
-      const to = Math.max(range.to, today);
-      if (ledger === undefined) return shard.usage(from, to);
-      // What this isolate has counted itself is in the answer.
-      return ledger.carryAll(tenant, shardName(tenant, index), (deltas) => shard.usage(from, to, deltas));
-    });
-    for (const part of parts) {
-      if (part.status === "rejected") {
-        throw new AppError("unavailable", `a shard of tenant "${tenant}" is not reachable`, {
-          retryAfterMs: 1_000,
-          cause: part.reason,
-        });
-      }
-      usage.merge(decodeUsage(part.value));
-    }
-  }
+  const days = { from, to: Math.max(range.to, today) };
+  const usage = await tenantUsage(tenant, view, days, { ports, ledger });
   return { tenant, usage, spend: view.spend, tokenNames: namesOf(view) };
 }
 

@@ -207,6 +207,33 @@ describe("what it says", () => {
     expect(tenant?.tokens.find(({ id }) => id === read.record.id)).toMatchObject({ requests: 1, spans: 0 });
   });
 
+  test("a token's last use is in the list of tokens", async () => {
+    const bench = setUp();
+    const { ingest } = await tokens(bench);
+    const list = async () => {
+      const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
+      const response = await bench.app.request("/api/admin/tenants/acme/tokens", { headers });
+      const { tokens: all } = await response.json<{ tokens: { name: string; lastUsed?: string }[] }>();
+      return all.map(({ name, lastUsed }) => [name, lastUsed]);
+    };
+    expect(await list()).toEqual([
+      ["collector", undefined],
+      ["grafana", undefined],
+    ]);
+    const usedMs = bench.world.nowMs;
+    expect((await bench.send(ingest.text, makeGenerator({ seed: 9 }).batch(10))).status).toBe(200);
+    bench.world.nowMs += 3 * 86_400_000;
+    expect(await list()).toEqual([
+      ["collector", new Date(usedMs).toISOString()],
+      ["grafana", undefined],
+    ]);
+    bench.world.nowMs = usedMs + 91 * 86_400_000;
+    expect(await list()).toEqual([
+      ["collector", undefined],
+      ["grafana", undefined],
+    ]);
+  });
+
   test("the shard is told of each request once, and an eviction loses nothing of what was stored", async () => {
     const bench = setUp();
     const { ingest, read } = await tokens(bench);
