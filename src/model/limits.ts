@@ -102,6 +102,8 @@ export interface ScanLimits {
   readonly liveCacheBytes: number;
   /** Bytes of column chunks that one query reads ahead of their use. */
   readonly maxHeldBytes: number;
+  /** Bytes of column chunks that one query holds on to after it took a few rows of them: results may be in others. */
+  readonly maxRereadBytes: number;
   /** Bytes of blocks that one query may look into; what is beyond is left out and reported. */
   readonly maxQueryBytes: number;
   /** Traces of blocks that one query may look into, likewise: their ids are in memory at once, 20 bytes each. */
@@ -212,14 +214,18 @@ export const DEFAULT_LIMITS: Limits = {
     maxShards: 64,
   },
   scan: {
-    columnCacheBytes: 32 * MIB,
-    traceCacheBytes: 12 * MIB,
-    noteCacheBytes: 6 * MIB,
-    splitCacheBytes: 4 * MIB,
-    sparseCacheBytes: 4 * MIB,
-    footerCacheBytes: 6 * MIB,
-    liveCacheBytes: 24 * MIB,
-    maxHeldBytes: 24 * MIB,
+    // Of ten full blocks it has what an equality search or rate() reads: 28.
+    columnCacheBytes: 31 * MIB,
+    traceCacheBytes: 11 * MIB,
+    noteCacheBytes: 5 * MIB,
+    splitCacheBytes: 3 * MIB,
+    sparseCacheBytes: 2 * MIB,
+    footerCacheBytes: 4 * MIB,
+    liveCacheBytes: 12 * MIB,
+    // What quantile_over_time() needs of ten full blocks: start, duration and one more column.
+    maxHeldBytes: 44 * MIB,
+    // What results and traces in several blocks show of one full block.
+    maxRereadBytes: 12 * MIB,
     // Some 70 M spans, of 120 bytes; so many traces are digests of 24 MB (query/pool/trace-digest.ts).
     maxQueryBytes: 8192 * MIB,
     maxQueryTraces: 12_000_000,
@@ -263,6 +269,19 @@ export const DEFAULT_LIMITS: Limits = {
   tenant: DEFAULT_TENANT_LIMITS,
 };
 
+/** What all caches of an isolate's queries may take together. */
+function scanCacheBytes(scan: ScanLimits): number {
+  return (
+    scan.columnCacheBytes +
+    scan.traceCacheBytes +
+    scan.noteCacheBytes +
+    scan.splitCacheBytes +
+    scan.sparseCacheBytes +
+    scan.footerCacheBytes +
+    scan.liveCacheBytes
+  );
+}
+
 /** The limits where the spans and queries of one tenant are at work: where both bound the same, the smaller holds. */
 export function limitsOfTenant(limits: Limits, overrides: TenantLimitOverrides | undefined): Limits {
   const tenant = resolveTenantLimits(overrides, limits.tenant);
@@ -279,6 +298,10 @@ assert(
   "the largest batch fits the queue",
 );
 assert(DEFAULT_LIMITS.scan.pool.maxMessageBytes < PLATFORM.rpcBytes, "a message fits one call");
+assert(
+  scanCacheBytes(DEFAULT_LIMITS.scan) <= 0.55 * PLATFORM.isolateBytes,
+  "what a Worker keeps from query to query leaves 45 % of the isolate to its work",
+);
 assert(
   DEFAULT_LIMITS.scan.pool.maxCacheBytes + 2 * DEFAULT_LIMITS.scan.pool.maxHeldBytes <
     PLATFORM.isolateBytes / 1.5,

@@ -2,7 +2,8 @@
 // and named.
 import { bytesSource } from "../block/reader.ts";
 import { PLATFORM } from "../model/limits.ts";
-import { blockSources, type BlockSource, type ChunkReader } from "../scan/block-source.ts";
+import { blockSources, type BlockSource } from "../scan/block-source.ts";
+import { type ChunkReader, newReread, type Reread } from "../scan/chunk-reader.ts";
 import { openForScan } from "../scan/open-block.ts";
 import { QueryIo } from "../scan/query-io.ts";
 import type { ScanCache } from "../scan/scan-cache.ts";
@@ -79,7 +80,8 @@ export async function openSources(
   const live = new Map(answered.flatMap(({ jobs }) => Array.from(jobs)));
   const pooled = new Set<ScanJob>(plan.pooled.flatMap(({ jobs }) => jobs));
   const own = plan.jobs.filter((job) => !pooled.has(job));
-  const ports = { cache: deps.cache, maxHeldBytes: deps.limits.scan.maxHeldBytes };
+  const { maxHeldBytes, maxRereadBytes } = deps.limits.scan;
+  const ports = { cache: deps.cache, maxHeldBytes, reread: newReread(maxRereadBytes) };
   const settled = await settleAll(own, PLATFORM.connections, async (job) =>
     job.kind === "block"
       ? openBlock(ports, io, job)
@@ -195,11 +197,12 @@ export interface BlockPorts {
   readonly cache: Omit<ScanCache, "live">;
   /** Bytes that are read along for later. */
   readonly maxHeldBytes: number;
+  readonly reread: Reread;
 }
 
 /** @throws AppError `not_found`, `corrupt`, `unavailable` */
 export async function openBlock(
-  { cache, maxHeldBytes }: BlockPorts,
+  { cache, maxHeldBytes, reread }: BlockPorts,
   io: QueryIo,
   { block }: BlockJob,
 ): Promise<readonly BlockSource[]> {
@@ -210,6 +213,7 @@ export async function openBlock(
     heldBytesMax: maxHeldBytes,
     io,
     caches: cache,
+    reread,
     readParts: async (read, parts) => {
       const isWithin = read.offset >= 0 && read.offset + read.length <= block.byteLength;
       if (!isWithin || parts.some(({ length }) => length > CHUNK_BYTES_MAX)) {

@@ -19,7 +19,7 @@ import {
 } from "../traceql/storage.ts";
 import { AppError } from "../util/errors.ts";
 import { mix32 } from "../util/hash.ts";
-import type { LruCache } from "../util/lru-cache.ts";
+import type { ChunkReader } from "./chunk-reader.ts";
 import { coalesce } from "./coalesce.ts";
 import { NotedColumn } from "./noted-column.ts";
 import { SparseColumn } from "./sparse-column.ts";
@@ -43,31 +43,6 @@ const FILE_NAMES: Readonly<Record<SpanColumn, string>> = {
 };
 const TRACE_ID = "trace_id";
 const ID_BYTES = 16;
-
-/** Where the column chunks of a block come from. */
-export interface ChunkReader {
-  /** Names the file: what is cached of it is cached under this. */
-  readonly key: string;
-  /** Requests that a source may make all in all before it takes only one for what is asked for together. */
-  readonly readsMax: number;
-  /** Bytes that are read along for later: this many are kept, over all sources of a query. */
-  readonly heldBytesMax: number;
-  readonly io: { inspectedBytes: number; heldBytes: number };
-  readonly caches: ScanCaches;
-  /** Reads a range, keeping only parts of it: ascending, without overlap, each in a buffer of its own. */
-  readParts(read: ByteRange, parts: readonly ByteRange[]): Promise<readonly Uint8Array[]>;
-}
-
-/** What stays from query to query. */
-export interface ScanCaches {
-  /** Column chunks as they are in the file, dictionaries maybe decoded; undefined: there is no need. */
-  readonly chunks: LruCache<ColumnChunk> | undefined;
-  readonly traces: LruCache<TraceTable>;
-  /** What was found out about columns; undefined: likewise. */
-  readonly notes?: LruCache<Uint8Array> | undefined;
-  /** Columns of which a few rows were asked for; undefined: likewise. */
-  readonly sparse?: LruCache<SparseColumn> | undefined;
-}
 
 /** Rows are few when they are one in this many: fewer than pages, all of which they mostly lie in. */
 const FEW_ROWS_ONE_IN = 32;
@@ -162,6 +137,8 @@ export class BlockSource implements SpanSource {
   release(): void {
     for (const { chunk } of this.#held.keys()) this.#reader.io.heldBytes -= chunk.byteLength;
     this.#held.clear();
+    const { reread } = this.#reader;
+    for (const column of this.#fileColumns.values()) reread?.delete(this.#cacheKey(column));
   }
 
   traces(): Promise<TraceTable> {
@@ -192,7 +169,8 @@ export class BlockSource implements SpanSource {
   }
 
   async #loadRows(columns: readonly FileColumn[], rows: Uint32Array): Promise<readonly Column[]> {
-    const { sparse } = this.#reader.caches;
+    const { caches, reread } = this.#reader;
+    const { sparse } = caches;
     if (sparse === undefined) return this.#fetch(columns, true);
     const name = `${this.#reader.key}:${hashOf(rows)}`;
     const keyOf = (column: FileColumn): string => `${name}@${rangeOf(column).offset}`;
@@ -203,6 +181,9 @@ export class BlockSource implements SpanSource {
       if (kept !== undefined && isEqual(kept.rows, rows)) found.set(column, kept);
     }
     const missing = columns.filter((column) => !found.has(column));
+    // What comes counts as kept, so that what is kept of others does not come on top of it.
+    const unread = missing.filter((column) => !this.#held.has(column) && this.#cached(column) === undefined);
+    reread?.makeRoom(unread.reduce((sum, { chunk }) => sum + chunk.byteLength, 0));
     const chunks = missing.length === 0 ? [] : await this.#fetch(missing, false);
     missing.forEach((column, i) => {
       const chunk = chunks[i];
@@ -210,8 +191,8 @@ export class BlockSource implements SpanSource {
       const picked = new SparseColumn(chunk, this.pageRows, rows);
       sparse.set(keyOf(column), picked);
       found.set(column, picked);
-      // Other rows of it may be shown.
-      this.#holdIfRoom(column, chunk);
+      if (caches.chunks?.get(this.#cacheKey(column)) === undefined)
+        reread?.set(this.#cacheKey(column), chunk);
     });
     return columns.flatMap((column) => found.get(column) ?? []);
   }
@@ -356,9 +337,19 @@ export class BlockSource implements SpanSource {
       else chunks.set(column, known);
     }
     if (missing.size === 0) return chunks;
-    for (const [column, chunk] of await this.#readMissing([...missing, ...this.#readAlong(missing)])) {
-      if (columns.has(column)) chunks.set(column, chunk);
-      else this.#hold(column, chunk);
+    const { io } = this.#reader;
+    const along = this.#readAlong(missing, columns);
+    // Counted before they are there: other sources decide meanwhile.
+    const alongBytes = along.reduce((sum, { chunk }) => sum + chunk.byteLength, 0);
+    io.heldBytes += alongBytes;
+    try {
+      for (const [column, chunk] of await this.#readMissing([...missing, ...along])) {
+        if (columns.has(column)) chunks.set(column, chunk);
+        else this.#hold(column, chunk);
+      }
+    } catch (error) {
+      io.heldBytes -= alongBytes;
+      throw error;
     }
     return chunks;
   }
@@ -371,41 +362,49 @@ export class BlockSource implements SpanSource {
     return held;
   }
 
-  #holdIfRoom(column: FileColumn, chunk: ColumnChunk): void {
-    const { io, heldBytesMax } = this.#reader;
-    if (this.#held.has(column) || this.#cached(column) !== undefined) return;
-    if (io.heldBytes + column.chunk.byteLength <= heldBytesMax) this.#hold(column, chunk);
-  }
-
+  /** It is counted already, and another read may have brought it too. */
   #hold(column: FileColumn, chunk: ColumnChunk): void {
-    this.#held.set(column, chunk);
-    this.#reader.io.heldBytes += column.chunk.byteLength;
+    if (this.#held.has(column) || this.#isTraces(column))
+      this.#reader.io.heldBytes -= column.chunk.byteLength;
+    else this.#held.set(column, chunk);
   }
 
   #keep(column: FileColumn, chunk: ColumnChunk | undefined): void {
-    if (chunk === undefined || column.schema.name === TRACE_ID || this.#cached(column) === chunk) return;
-    this.#reader.caches.chunks?.set(this.#cacheKey(column), chunk);
+    const { chunks } = this.#reader.caches;
+    const key = this.#cacheKey(column);
+    if (chunk === undefined || column.schema.name === TRACE_ID || chunks?.get(key) === chunk) return;
+    chunks?.set(key, chunk);
   }
 
   #cached(column: FileColumn): ColumnChunk | undefined {
-    return this.#reader.caches.chunks?.get(this.#cacheKey(column));
+    const { caches, reread } = this.#reader;
+    const key = this.#cacheKey(column);
+    return caches.chunks?.get(key) ?? reread?.get(key);
   }
 
-  /** What is expected together with some of the columns, and is neither at hand nor too much to be held. */
-  #readAlong(missing: ReadonlySet<FileColumn>): FileColumn[] {
+  /**
+   * What is expected together with some of the columns, and is neither at hand nor too much to be held.
+   * @param wanted all that this read is for: some of it may have been held until now
+   */
+  #readAlong(missing: ReadonlySet<FileColumn>, wanted: ReadonlySet<FileColumn>): FileColumn[] {
     const { io, heldBytesMax } = this.#reader;
     const along = new Set<FileColumn>();
     let bytes = io.heldBytes;
     for (const together of this.#expected) {
       if (![...missing].some((column) => together.has(column))) continue;
       for (const column of together) {
-        if (missing.has(column) || along.has(column) || this.#held.has(column)) continue;
-        if (this.#cached(column) !== undefined) continue;
+        if (wanted.has(column) || along.has(column) || this.#held.has(column)) continue;
+        if (this.#cached(column) !== undefined || this.#isTraces(column)) continue;
         bytes += column.chunk.byteLength;
         along.add(column);
       }
     }
     return bytes <= heldBytesMax ? [...along] : [];
+  }
+
+  /** Whether it is what the traces are made of, which are at hand or on their way. */
+  #isTraces({ schema }: FileColumn): boolean {
+    return schema.name === TRACE_ID && this.#traces !== undefined;
   }
 
   /** Requests one after another would take their time twice, and too many of them cost. */

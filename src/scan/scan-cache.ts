@@ -3,7 +3,7 @@ import type { ColumnChunk } from "../block/column-chunk.ts";
 import { SplitCache } from "../traceql/engine/tables/split-cache.ts";
 import type { TraceTable } from "../traceql/storage.ts";
 import { LruCache } from "../util/lru-cache.ts";
-import type { ScanCaches } from "./block-source.ts";
+import type { ScanCaches } from "./chunk-reader.ts";
 import { LiveCache } from "./live-cache.ts";
 import type { OpenedBlock } from "./open-block.ts";
 import type { SparseColumn } from "./sparse-column.ts";

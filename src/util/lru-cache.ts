@@ -37,8 +37,13 @@ export class LruCache<T> {
     if (size > this.#largest) return;
     this.#values.set(key, value);
     this.#bytes += size;
+    this.makeRoom(0);
+  }
+
+  /** Drops the values that were used least recently until `bytes` more would fit, or nothing is left. */
+  makeRoom(bytes: number): void {
     for (const oldest of this.#values.keys()) {
-      if (this.#bytes <= this.maxBytes) break;
+      if (this.#bytes + bytes <= this.maxBytes) break;
       this.delete(oldest);
     }
   }

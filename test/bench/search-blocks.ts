@@ -73,6 +73,8 @@ export class FileStore implements RangeReader {
   gets = 0;
   bytes = 0;
   beforeGet: () => Promise<void> = async () => undefined;
+  /** Awaited before each piece. */
+  beforePiece: () => Promise<void> = async () => undefined;
 
   async getRange(key: string, { offset, length }: { offset: number; length: number }) {
     await this.beforeGet();
@@ -85,7 +87,8 @@ export class FileStore implements RangeReader {
     });
     const chunks = file[Symbol.asyncIterator]();
     return new ReadableStream<Uint8Array>({
-      async pull(controller) {
+      pull: async (controller) => {
+        await this.beforePiece();
         const next = await chunks.next();
         if (next.done === true) controller.close();
         else controller.enqueue(next.value);

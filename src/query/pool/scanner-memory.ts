@@ -2,6 +2,7 @@
 // a class into one isolate, of one tenant or of many. Each has caches of its own; here is only how much they may take. None
 // waits for another: a promise that one object waits for must not be resolved by another.
 import type { PoolLimits } from "../../model/limits.ts";
+import { newReread, type Reread } from "../../scan/chunk-reader.ts";
 import type { HeldBytes } from "../../scan/query-io.ts";
 import { ScanCache } from "../../scan/scan-cache.ts";
 
@@ -10,6 +11,8 @@ const ELSEWHERE = { liveCacheBytes: 0, splitCacheBytes: 0 };
 
 export class ScannerMemory {
   readonly held: HeldBytes = { bytes: 0 };
+  /** Given up at the end of a session. */
+  readonly reread: Reread;
   readonly #limits: PoolLimits;
   /** By Scanner, least recently used first. */
   readonly #caches = new Map<string, ScanCache>();
@@ -17,6 +20,7 @@ export class ScannerMemory {
 
   constructor(limits: PoolLimits) {
     this.#limits = limits;
+    this.reread = newReread(limits.maxHeldBytes);
   }
 
   /** Whether one more query may begin: false when too many are under way. */

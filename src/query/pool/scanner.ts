@@ -139,7 +139,7 @@ export class ScanSession implements ScanSessionRpc {
   async #open({ query, jobs }: ScanRequest): Promise<SourceScan> {
     const { memory, limits, pause, cache, evaluations } = this.#ports;
     const compiled = compilePooled(query);
-    const ports = { cache, maxHeldBytes: limits.scan.pool.maxHeldBytes };
+    const ports = { cache, maxHeldBytes: limits.scan.pool.maxHeldBytes, reread: memory.reread };
     const opened = await settleAll(jobs, PLATFORM.connections, (job) => openBlock(ports, this.#io, job));
     const sources: WatchedSource<string>[] = [];
     const failed: FailedJob[] = [];

@@ -5,6 +5,7 @@ import { writeColumns } from "../../../src/block/block-writer.ts";
 import type { ByteRange } from "../../../src/block/meta.ts";
 import { bytesSource, openBlock } from "../../../src/block/reader.ts";
 import { type BlockSource, blockSources, TRACES } from "../../../src/scan/block-source.ts";
+import { newReread, type Reread } from "../../../src/scan/chunk-reader.ts";
 import type { SparseColumn } from "../../../src/scan/sparse-column.ts";
 import { coalesce } from "../../../src/scan/coalesce.ts";
 import {
@@ -34,6 +35,8 @@ const MIB = 1024 * 1024;
 
 interface Options {
   readonly heldBytesMax?: number;
+  readonly reread?: Reread;
+  readonly io?: { inspectedBytes: number; heldBytes: number };
   readonly readsMax?: number;
   readonly caches?: ReturnType<typeof makeCaches>;
   /** Throws for a read that shall fail. */
@@ -52,7 +55,7 @@ async function open(options: Options = {}): Promise<Opened> {
   const reads: ByteRange[] = [];
   const inner = bytesSource(file);
   const block = await openBlock(inner);
-  const io = { inspectedBytes: 0, heldBytes: 0 };
+  const io = options.io ?? { inspectedBytes: 0, heldBytes: 0 };
   const [source] = blockSources(
     { block, attributes: await block.attributes() },
     {
@@ -60,6 +63,7 @@ async function open(options: Options = {}): Promise<Opened> {
       io,
       caches: options.caches ?? makeCaches(),
       readsMax: options.readsMax ?? 2,
+      reread: options.reread,
       heldBytesMax: options.heldBytesMax ?? 64 * MIB,
       readParts: async (read, parts) => {
         options.beforeRead?.();
@@ -241,6 +245,57 @@ describe.each(Object.keys(FILES))("%s", (kind) => {
     expect(io.heldBytes).toBe(0);
     await source.load(["start"]);
     expect(reads).toHaveLength(2);
+  });
+
+  test("what several sources read along at once is bounded over all of them, and not counted when it fails", async () => {
+    let isBroken = false;
+    const beforeRead = (): void => {
+      if (isBroken) throw new Error("no connection");
+    };
+    const probe = await open();
+    probe.source.expect([TRACES, "start"]);
+    await probe.source.traces();
+    const startBytes = probe.io.heldBytes;
+    const io = { inspectedBytes: 0, heldBytes: 0 };
+    const options = { heldBytesMax: startBytes, io, beforeRead };
+    const [first, second] = [await open(options), await open({ ...options, caches: makeCaches() })];
+    for (const { source } of [first, second]) source.expect([TRACES, "start"]);
+    await Promise.all([first.source.traces(), second.source.traces()]);
+    expect(io.heldBytes).toBe(startBytes);
+    first.source.release();
+    second.source.release();
+    expect(io.heldBytes).toBe(0);
+    const third = await open({ ...options, caches: makeCaches() });
+    third.source.expect([TRACES, "start"]);
+    isBroken = true;
+    await expect(third.source.traces()).rejects.toThrow("no connection");
+    expect(io.heldBytes).toBe(0);
+  });
+
+  test("columns of which a few rows were read stay for others, until there is no room or the source is given up", async () => {
+    const row = (at: number): Uint32Array => Uint32Array.of(at);
+    const reread = newReread(64 * MIB);
+    const first = await open({ caches: makeCaches(), reread });
+    await first.source.load(["spanId"], row(0));
+    expect(reread.byteLength).toBeGreaterThan(0);
+    await first.source.load(["spanId"], row(1));
+    expect(first.reads).toHaveLength(1);
+    first.source.release();
+    expect(reread.byteLength).toBe(0);
+    const tight = await open({ caches: makeCaches(), reread: newReread(1000) });
+    await tight.source.load(["spanId"], row(0));
+    await tight.source.load(["spanId"], row(1));
+    expect(tight.reads).toHaveLength(2);
+  });
+
+  test("what was read along and is asked for with what has to be read again is not read along again", async () => {
+    const { source, io } = await open({ caches: { ...makeCaches(), chunks: new LruCache(0, () => 1) } });
+    source.expect(["start", "spanId", "parentSpanId"]);
+    await source.load(["start"]);
+    expect(io.heldBytes).toBeGreaterThan(0);
+    await source.load(["start", "spanId"]);
+    await source.load(["parentSpanId"]);
+    expect(io.heldBytes).toBe(0);
   });
 
   test("a column that is not there is an error, a failed read is tried again", async () => {

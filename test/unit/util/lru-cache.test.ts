@@ -12,6 +12,17 @@ describe("least recently used cache", () => {
     expect(cache.byteLength).toBe(100);
   });
 
+  test("makes room for what is to come", () => {
+    const cache = new LruCache<Uint8Array>(100, ({ length }) => length);
+    for (const key of ["a", "b", "c"]) cache.set(key, new Uint8Array(25));
+    cache.makeRoom(25);
+    expect(cache.byteLength).toBe(75);
+    cache.makeRoom(26);
+    expect([cache.get("a"), cache.byteLength]).toEqual([undefined, 50]);
+    cache.makeRoom(1000);
+    expect(cache.byteLength).toBe(0);
+  });
+
   test("what is too large is not kept, nor what it was to replace", () => {
     const cache = new LruCache<Uint8Array>(100, ({ length }) => length);
     cache.set("f", new Uint8Array(25));

@@ -100,10 +100,11 @@ export class SplitBatch {
     this.#holders ??= await placesWith(sources, this.ids);
     const wanted = wantedColumns(sources, this.#holders, columnsOf);
     const missing = [...wanted].filter(([key]) => this.#merged === undefined || !this.#columns.has(key));
-    const parts: (SpanTable | undefined)[] = [];
-    for (const [index, source] of sources.entries()) {
+    const parts: (SpanTable | undefined)[] = sources.map(() => undefined);
+    // The first comes last: its columns are then still at hand when what was found is shown, and it has the newest traces.
+    for (const [index, source] of [...sources.entries()].toReversed()) {
       const names = missing.flatMap(([, { name, places }]) => (places.includes(index) ? [name] : []));
-      parts.push(names.length === 0 ? undefined : await gatherColumns(source, this.ids, names));
+      if (names.length > 0) parts[index] = await gatherColumns(source, this.ids, names);
       // What is known already is looked at as well: a source counts what it is asked for.
       const all = [...wanted.values()].filter(({ places }) => places.includes(index));
       await source.load(
