@@ -5,6 +5,7 @@ import type { AccessSettings } from "../../src/model/config.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { MemoryStore } from "../../src/store/memory-store.ts";
 import type { ShardStats } from "../../src/store/rpc.ts";
+import { dayOf, encodeUsage, UsageDays } from "../../src/usage/usage-days.ts";
 import { AccessWorld, ADMIN_TOKEN } from "./access-world.ts";
 import { oneShard } from "./fake-shard.ts";
 import { tenantRpc } from "./tenant-rpc.ts";
@@ -37,6 +38,28 @@ export interface CallOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** Something of everything that an answer about usage tells. */
+function someUsage(nowMs: number): UsageDays {
+  const usage = new UsageDays();
+  const day = usage.on(dayOf(nowMs));
+  for (const name of [
+    "spans",
+    "spanBytes",
+    "bytesIn",
+    "workerRequests",
+    "rowsWritten",
+    "r2ClassA",
+  ] as const) {
+    day.add(name, 1_000);
+  }
+  day.add("refusedSpans", 3, "rate_limited");
+  day.add("serviceSpans", 900, "shop");
+  day.add("serviceBytes", 90_000, "shop");
+  for (const name of ["tokenRequests", "tokenSpans", "tokenBytes"] as const) day.add(name, 5, "3f2a9c01b7de");
+  day.add("tokenLastUsedMs", nowMs, "3f2a9c01b7de");
+  return usage;
+}
+
 /** One isolate, by default of a deployed installation with several tenants. */
 export function adminWorld(settings: Partial<AccessSettings> = {}, ports: Partial<AdminPorts> = {}) {
   const world = new AccessWorld();
@@ -55,6 +78,11 @@ export function adminWorld(settings: Partial<AccessSettings> = {}, ports: Partia
       objects: new MemoryStore(),
       shards: oneShard({}),
       authenticator,
+      usage: {
+        viewOf: (name) => views.forReading(name),
+        shardOf: () => ({ usage: async () => encodeUsage(someUsage(world.nowMs)) }),
+        tenantNames: () => world.directory.list(),
+      },
       admin: {
         access,
         tenantOf: (name) => tenantRpc(world.tenant(name)),

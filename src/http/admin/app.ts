@@ -11,6 +11,7 @@ import { OPENAPI_PATH } from "./paths.ts";
 import { type AdminApp, type AdminEnv, refuseMisfit } from "./request.ts";
 import { tenantRoutes } from "./tenants.ts";
 import { tokenRoutes } from "./tokens.ts";
+import { adminUsageRoutes } from "./usage.ts";
 
 const INFO = {
   openapi: "3.1.0",
@@ -32,6 +33,7 @@ export function createAdminApp(): AdminApp {
   tenantRoutes(app);
   tokenRoutes(app);
   limitRoutes(app);
+  adminUsageRoutes(app);
   auditRoutes(app);
   app.route("/", overridesRoutes());
   const registry = app.openAPIRegistry;

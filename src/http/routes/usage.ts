@@ -3,28 +3,23 @@ import { type Context, Hono } from "hono";
 import { actsFor, type Caller } from "../../access/caller.ts";
 import { parseTenantId } from "../../model/ids.ts";
 import { PLATFORM } from "../../model/limits.ts";
-import type { TenantView } from "../../store/tenant-rpc.ts";
-import { FORECAST_DAYS, monthOf } from "../../usage/bill.ts";
-import type { UsageLedger } from "../../usage/ledger.ts";
-import { dayOf } from "../../usage/usage-days.ts";
 import { AppError } from "../../util/errors.ts";
 import { settleAll } from "../../util/parallel.ts";
 import { tenantsOf } from "../access.ts";
-import { type TenantUsage, usageJson, type UsageRange } from "../answers/usage-answer.ts";
+import { usageJson } from "../answers/usage-answer.ts";
 import type { AppDeps, AppEnv, UsagePorts } from "../deps.ts";
 import { jsonErrorResponse } from "../errors.ts";
-import { tenantUsage } from "../tenant-usage.ts";
+import { readUsageRange, usageOf } from "../tenant-usage.ts";
 
 export const USAGE_PATH = "/api/usage";
 
 /** What `tenant` says when all of them are meant. */
 const ALL = "all";
-const MAX_DAYS = 400;
 
 export function usageRoutes(deps: AppDeps, usage: UsagePorts): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   app.get(USAGE_PATH, async (c) => {
-    const range = readRange(new URL(c.req.url).searchParams, deps.clock.now());
+    const range = readUsageRange(c.req.query(), deps.clock.now());
     const tenants = await askedTenants(c, usage);
     const found = await settleAll(tenants, PLATFORM.connections, (tenant) =>
       usageOf(tenant, range, usage, deps.ledger),
@@ -40,28 +35,6 @@ export function usageRoutes(deps: AppDeps, usage: UsagePorts): Hono<AppEnv> {
     return jsonErrorResponse(error);
   });
   return app;
-}
-
-/** `2026-11-30`, in days since 1970. */
-function readDay(params: URLSearchParams, name: string, fallback: number): number {
-  const text = params.get(name);
-  if (text === null || text === "") return fallback;
-  const ms = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(ms)) {
-    throw new AppError("invalid_argument", `${name} must be a date (UTC) like 2026-11-30, not "${text}"`);
-  }
-  return dayOf(ms);
-}
-
-/** From the first of the month to today, if nothing is said. */
-function readRange(params: URLSearchParams, nowMs: number): UsageRange {
-  const today = dayOf(nowMs);
-  const to = readDay(params, "to", today);
-  const from = readDay(params, "from", Math.min(to, monthOf(today).first));
-  if (from > to) throw new AppError("invalid_argument", "from is later than to");
-  if (to - from >= MAX_DAYS)
-    throw new AppError("invalid_argument", `the range is longer than ${MAX_DAYS} days`);
-  return { from, to, nowMs };
 }
 
 /** The tenants of the request, or those that `tenant` names, if the caller may ask for them. */
@@ -86,22 +59,4 @@ async function askedTenants(c: Context<AppEnv>, { tenantNames }: UsagePorts): Pr
 /** Who may be anybody may ask for anybody, where tokens are not asked for: for the tenants that the request is for. */
 function mayAsk(caller: Caller, tenant: string): boolean {
   return actsFor(caller, tenant) || caller.tenants.includes(tenant);
-}
-
-async function usageOf(
-  tenant: string,
-  range: UsageRange,
-  ports: UsagePorts,
-  ledger: UsageLedger | undefined,
-): Promise<TenantUsage> {
-  const view = await ports.viewOf(tenant);
-  const today = dayOf(range.nowMs);
-  const from = Math.min(range.from, monthOf(today).first, today - FORECAST_DAYS);
-  const days = { from, to: Math.max(range.to, today) };
-  const usage = await tenantUsage(tenant, view, days, { ports, ledger });
-  return { tenant, usage, spend: view.spend, tokenNames: namesOf(view) };
-}
-
-function namesOf({ tokens = [] }: TenantView): ReadonlyMap<string, string> {
-  return new Map(tokens.map(({ id, name }) => [id, name]));
 }
