@@ -92,7 +92,8 @@ describe("metrics", () => {
     await expect.poll(() => valueOf(spans), { timeout: 30_000 }).toBe(42);
     await send(8);
     await expect.poll(() => valueOf(spans), { timeout: 30_000 }).toBe(50);
-    // What Tempo's dashboards ask for. What is counted after an answer goes with the next call.
+    // What Tempo's dashboards ask for. What is counted after an answer goes with the next call, a second later at the earliest.
+    await new Promise((done) => setTimeout(done, 1_100));
     await send(1);
     await expect
       .poll(() => valueOf('sum(tempo_request_duration_seconds_count{route="v1_traces",status_code="200"})'), {
