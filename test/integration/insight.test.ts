@@ -20,7 +20,8 @@ const { TENANT, TRACE_SHARD, DIRECTORY } = env as unknown as TestEnv;
 const worker = (exports as unknown as { default: Fetcher }).default;
 const tenantObject = () => TENANT.getByName("single-tenant");
 const tenant = () => tenantObject() as unknown as TenantRpc;
-const shardObject = () => TRACE_SHARD.getByName("single-tenant/0");
+// Not of the tenant that other tests send to through the Worker.
+const shardObject = () => TRACE_SHARD.getByName("acme/0");
 const shard = () => shardObject() as unknown as TraceShardRpc;
 
 const NOTE: InsightNote = {
