@@ -34,6 +34,10 @@ export class WatchedSource<J> implements SpanSource {
     return this.source.rest;
   }
 
+  get notes(): SpanSource["notes"] {
+    return this.source.notes;
+  }
+
   traces(): ReturnType<SpanSource["traces"]> {
     return this.#watch(this.source.traces());
   }

@@ -12,6 +12,7 @@ import {
   type AttributeType,
   type Column,
   type ColumnName,
+  type Notes,
   type SourceBounds,
   type SpanColumn,
   type SpanSource,
@@ -21,7 +22,7 @@ import { AppError } from "../util/errors.ts";
 import { mix32 } from "../util/hash.ts";
 import type { ChunkReader } from "./chunk-reader.ts";
 import { coalesce } from "./coalesce.ts";
-import { NotedColumn } from "./noted-column.ts";
+import { NotedColumn, notesOf } from "./noted-column.ts";
 import { SparseColumn } from "./sparse-column.ts";
 
 /** The file's names of the columns that every source has. */
@@ -83,6 +84,7 @@ export class BlockSource implements SpanSource {
   readonly pageRows: Uint32Array;
   readonly columns: readonly (AttributeKey & { readonly type: AttributeType })[];
   readonly rest: readonly AttributeKey[];
+  readonly notes: Notes | undefined;
   readonly #block: ScannedBlock;
   readonly #reader: ChunkReader;
   readonly #tracesKey: string;
@@ -104,6 +106,7 @@ export class BlockSource implements SpanSource {
     this.#block = block;
     this.#reader = reader;
     this.#tracesKey = `${reader.key}#${index}`;
+    this.notes = reader.caches.notes && notesOf(reader.caches.notes, this.#tracesKey);
     this.rowCount = group.rowCount;
     this.#traceCount = facts?.traceCount ?? 0;
     this.pageRows = firstRows(facts?.pageRows ?? []);

@@ -3,6 +3,14 @@ import type { ColumnChunk } from "../block/column-chunk.ts";
 import type { Column, ColumnPage, Notes } from "../traceql/storage.ts";
 import type { LruCache } from "../util/lru-cache.ts";
 
+/** Notes under names of their own. @param name tells what they are of apart from all else */
+export function notesOf(cache: LruCache<Uint8Array>, name: string): Notes {
+  return {
+    get: (note) => cache.get(`${name} ${note}`),
+    set: (note, bytes) => cache.set(`${name} ${note}`, bytes),
+  };
+}
+
 export class NotedColumn implements Column {
   readonly codedPageCount: number;
   readonly notes: Notes;
@@ -12,10 +20,7 @@ export class NotedColumn implements Column {
   constructor(chunk: ColumnChunk, cache: LruCache<Uint8Array>, name: string) {
     this.codedPageCount = chunk.codedPageCount;
     this.#chunk = chunk;
-    this.notes = {
-      get: (note) => cache.get(`${name} ${note}`),
-      set: (note, bytes) => cache.set(`${name} ${note}`, bytes),
-    };
+    this.notes = notesOf(cache, name);
   }
 
   get dictionary(): Column["dictionary"] {

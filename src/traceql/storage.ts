@@ -88,8 +88,8 @@ export interface ColumnPage {
 }
 
 /**
- * What was found out about a column of an immutable source, for later queries: what a predicate says of its values, the
- * starts of its traces. It may be forgotten at any time.
+ * What was found out about an immutable source, or a column of it, for later queries: the starts of its traces, what a
+ * predicate says of values. It may be forgotten at any time.
  */
 export interface Notes {
   get(name: string): Uint8Array | undefined;
@@ -142,6 +142,8 @@ export interface SpanSource {
   readonly bounds: SourceBounds;
   /** First row of each page, then the number of rows; the same for all columns. */
   readonly pageRows: Uint32Array;
+  /** What earlier queries found out; undefined: nothing would be kept. */
+  readonly notes?: Notes | undefined;
   /** Span attributes that have a column. A pair of key and type is here or in `rest`, never in both. */
   readonly columns: readonly (AttributeKey & { readonly type: AttributeType })[];
   /** Span attributes that are in the column `rest`. */

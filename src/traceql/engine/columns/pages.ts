@@ -52,7 +52,29 @@ export function spread<T extends Table>(page: ColumnPage, table: T, out: T): voi
   else spreadPresentValues(page, table, out);
 }
 
-/** The same for the most frequent types: code that sees only these is twice as fast. */
+/** Of so many rows one at most is found by searching for the next one: where hits are denser, a look at each row is faster. */
+const SPARSE_ONE_IN = 64;
+
+/**
+ * What `spread` does with a page without gaps when only one entry of its table makes a difference.
+ * @returns false: these are too many, and not all are written
+ */
+export function spreadSole(
+  { firstRow, rowCount }: ColumnPage,
+  codes: Codes,
+  { code, entry }: { readonly code: number; readonly entry: number },
+  out: Uint8Array,
+): boolean {
+  let left = Math.ceil(rowCount / SPARSE_ONE_IN);
+  let at = codes.indexOf(code);
+  for (; at >= 0 && left > 0; left--) {
+    out[firstRow + at] = entry;
+    at = codes.indexOf(code, at + 1);
+  }
+  return at < 0;
+}
+
+/** As `spread` for the most frequent types: code that sees only these is twice as fast. */
 function spreadBytes(page: ColumnPage, codes: Uint8Array, table: Uint8Array, out: Uint8Array): void {
   const { firstRow, rowCount, present } = page;
   // A code always is within a table of this size.

@@ -1,6 +1,6 @@
 // Times of traces. Nanoseconds since 1970 exceed what a double holds exactly, and a bigint for each row is slow: a time is two
 // words, the low one first.
-import type { ColumnPage } from "../../storage.ts";
+import type { ColumnPage, SpanSource } from "../../storage.ts";
 import { wordsOf } from "./decode.ts";
 import type { Scan } from "./scan.ts";
 
@@ -28,14 +28,28 @@ export function wordsToBigInt(words: Uint32Array, index: number): bigint {
   return (BigInt(words[2 * index + 1] ?? 0) << 32n) | BigInt(words[2 * index] ?? 0);
 }
 
+/** What is noted of the times of a source's traces. */
+export interface NotedTimes {
+  readonly starts: Uint32Array | undefined;
+  readonly ends: Uint32Array | undefined;
+}
+
+/** Taken before columns are loaded, so that those are left out that it makes up for: it may be forgotten meanwhile. */
+export function notedTimes({ notes }: SpanSource): NotedTimes {
+  const [starts, ends] = [STARTS, ENDS].map((name) => {
+    const bytes = notes?.get(name);
+    return bytes && wordsOf({ bytes });
+  });
+  return { starts, ends };
+}
+
 /**
  * Start and end of the traces for which `wanted` is 1; of the others, any.
- * From `start` and `duration`: each takes 5 ms for half a million rows, unless it is noted.
+ * From `start` and `duration`, unless they are noted: each takes 5 ms for half a million rows.
  */
-export function traceTimes(scan: Scan, wanted?: Uint8Array): TraceTimes {
-  const { notes } = scan.column("duration");
-  const noted = notes?.get(ENDS);
-  if (noted !== undefined) return { starts: traceStarts(scan, wanted), ends: wordsOf({ bytes: noted }) };
+export function traceTimes(scan: Scan, wanted?: Uint8Array, noted: Partial<NotedTimes> = {}): TraceTimes {
+  if (noted.ends !== undefined) return { starts: traceStarts(scan, wanted, noted), ends: noted.ends };
+  const { notes } = scan.source;
   const ends = new Uint32Array(2 * scan.traceCount);
   const starts = new Uint32Array(2 * scan.traceCount).fill(0xffff_ffff);
   const pages = pagesWith(scan, wanted, notes !== undefined);
@@ -47,15 +61,17 @@ export function traceTimes(scan: Scan, wanted?: Uint8Array): TraceTimes {
       readDurations(index, (durations) => widenEnds(scan, index, { starts: ofStarts, durations }, ends));
     });
   }
-  if (pages.length === scan.pageCount) notes?.set(ENDS, bytesOf(ends));
+  if (pages.length === scan.pageCount) {
+    notes?.set(STARTS, bytesOf(starts));
+    notes?.set(ENDS, bytesOf(ends));
+  }
   return { starts, ends };
 }
 
-/** The starts alone. From `start`. */
-export function traceStarts(scan: Scan, wanted?: Uint8Array): Uint32Array {
-  const { notes } = scan.column("start");
-  const noted = notes?.get(STARTS);
-  if (noted !== undefined) return wordsOf({ bytes: noted });
+/** The starts alone. From `start`, unless they are noted. */
+export function traceStarts(scan: Scan, wanted?: Uint8Array, noted: Partial<NotedTimes> = {}): Uint32Array {
+  if (noted.starts !== undefined) return noted.starts;
+  const { notes } = scan.source;
   const starts = new Uint32Array(2 * scan.traceCount).fill(0xffff_ffff);
   const pages = pagesWith(scan, wanted, notes !== undefined);
   const read = pageReader(scan, "start");

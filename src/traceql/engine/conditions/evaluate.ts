@@ -1,15 +1,18 @@
 // Conditions over the rows of one source.
 import type { Field } from "../../ast.ts";
+import type { ColumnPage } from "../../storage.ts";
 import { openField } from "../columns/fields.ts";
-import { spread } from "../columns/pages.ts";
+import type { Codec } from "../columns/decode.ts";
+import { spread, spreadSole } from "../columns/pages.ts";
 import type { Layer } from "../columns/row-decoder.ts";
 import { fieldReader } from "../columns/rows.ts";
 import { NONE, type Scan } from "../columns/scan.ts";
 import { isTrue } from "../columns/value.ts";
 import type { Condition } from "./condition.ts";
 import { entryTable, type States } from "./entry-table.ts";
-import { dictionaryStates, notePage, pageNote, spreadNote } from "./noted-states.ts";
 import { compileExpression } from "./expression.ts";
+import { dictionaryStates, type NotedTest, notePage, pageNote, spreadNote } from "./noted-states.ts";
+import { PageBounds } from "./page-bounds.ts";
 import {
   emptyMask,
   fullMask,
@@ -25,29 +28,32 @@ import type { Predicate } from "./predicate.ts";
 /**
  * The rows among `candidates` for which the condition holds. Operands are evaluated for rows that need them only: pages
  * without such a row are not decoded.
+ * @param candidates undefined: all rows
  * @returns a mask of its own
  * @throws AppError `invalid_argument` for a division by zero, `corrupt`
  */
-export function evaluateCondition(scan: Scan, condition: Condition, candidates: Mask): Mask {
+export function evaluateCondition(scan: Scan, condition: Condition, candidates: Mask | undefined): Mask {
   switch (condition.kind) {
     case "constant":
-      return condition.holds ? candidates.slice() : emptyMask(scan.rowCount);
-    case "field":
-      return intersect(fieldMask(scan, condition.field, condition.predicate, candidates), candidates);
+      return condition.holds ? copyOf(scan, candidates) : emptyMask(scan.rowCount);
+    case "field": {
+      const mask = fieldMask(scan, condition.field, condition.predicate, candidates);
+      return candidates === undefined ? mask : intersect(mask, candidates);
+    }
     case "rows":
-      return rowsMask(scan, condition, candidates);
+      return rowsMask(scan, condition, candidates ?? fullMask(scan.rowCount));
     case "not":
-      return subtract(candidates.slice(), evaluateCondition(scan, condition.operand, candidates));
+      return subtract(copyOf(scan, candidates), evaluateCondition(scan, condition.operand, candidates));
     case "and": {
-      let mask = candidates.slice();
+      let mask = candidates;
       for (const operand of condition.operands) {
-        if (isEmpty(mask)) break;
+        if (mask !== undefined && isEmpty(mask)) break;
         mask = evaluateCondition(scan, operand, mask);
       }
-      return mask;
+      return mask === candidates ? copyOf(scan, candidates) : (mask ?? fullMask(scan.rowCount));
     }
     case "or": {
-      const rest = candidates.slice();
+      const rest = copyOf(scan, candidates);
       const mask = emptyMask(scan.rowCount);
       for (const operand of condition.operands) {
         if (isEmpty(rest)) break;
@@ -58,6 +64,10 @@ export function evaluateCondition(scan: Scan, condition: Condition, candidates: 
       return mask;
     }
   }
+}
+
+function copyOf(scan: Scan, candidates: Mask | undefined): Mask {
+  return candidates?.slice() ?? fullMask(scan.rowCount);
 }
 
 function rowsMask(
@@ -80,9 +90,9 @@ function rowsMask(
 }
 
 /** The rows whose field the predicate holds for; of rows that are no candidates, any. */
-function fieldMask(scan: Scan, field: Field, predicate: Predicate, candidates: Mask): Mask {
+function fieldMask(scan: Scan, field: Field, predicate: Predicate, candidates: Mask | undefined): Mask {
   if (!field.parent) return ownMask(scan, field, predicate, candidates);
-  const ofParents = ownMask(scan, field, predicate, fullMask(scan.rowCount));
+  const ofParents = ownMask(scan, field, predicate, undefined);
   const withoutParent = predicate.test(undefined) ? 1 : 0;
   const mask = emptyMask(scan.rowCount);
   const { parents } = scan;
@@ -96,7 +106,7 @@ function fieldMask(scan: Scan, field: Field, predicate: Predicate, candidates: M
 /** While several columns are looked at, a row that none has decided yet is 0. */
 const UNDECIDED: States = { missing: 0, fails: 1, holds: 2 };
 
-function ownMask(scan: Scan, field: Field, predicate: Predicate, candidates: Mask): Mask {
+function ownMask(scan: Scan, field: Field, predicate: Predicate, candidates: Mask | undefined): Mask {
   const { layers, absent } = openField(scan, field);
   const whenAbsent = predicate.test(absent) ? 1 : 0;
   const [only] = layers;
@@ -130,40 +140,84 @@ function decide(decided: Mask, states: Mask): void {
 interface Test {
   readonly predicate: Predicate;
   readonly states: States;
-  readonly candidates: Mask;
+  /** Undefined: all rows. */
+  readonly candidates: Mask | undefined;
 }
 
 /** Writes the states of a column's rows. False when there was nothing to write: all are what rows without value are. */
 function spreadLayer(scan: Scan, { column, codec }: Layer, test: Test, out: Mask): boolean {
-  const { predicate, states, candidates } = test;
+  const { candidates } = test;
   const { dictionary, codedPageCount, notes } = column;
-  const noted = { predicate, states, notes };
-  const entries = dictionary && dictionaryStates(codec, dictionary, noted);
+  const noted = { ...test, notes };
   const before = out[0] ?? 0;
-  const isIdle = entries === undefined || isUniform(entries, before);
+  const entries = dictionary && dictionaryStates(codec, dictionary, noted);
+  const written = entriesOtherThan(entries ?? NO_ENTRIES, before);
+  const bounds = test.states.fails === before ? PageBounds.of({ codec, notes }, scan.pageCount) : undefined;
   let isAny = false;
-  for (let index = isIdle ? codedPageCount : 0; index < scan.pageCount; index++) {
-    if (isEmpty(candidates, scan.pageStart(index), scan.pageStart(index + 1))) continue;
-    const note = index < codedPageCount ? undefined : pageNote(noted, index);
-    if (note !== undefined) {
-      spreadNote(note, states, out.subarray(scan.pageStart(index), scan.pageStart(index + 1)), before);
-      isAny = true;
-      continue;
+  for (let index = written.count === 0 ? codedPageCount : 0; index < scan.pageCount; index++) {
+    const first = scan.pageStart(index);
+    const end = scan.pageStart(index + 1);
+    if (candidates !== undefined && isEmpty(candidates, first, end)) continue;
+    if (index < codedPageCount) {
+      const page = column.page(index);
+      if (entries !== undefined) spreadCodes(page, { entries, written }, out);
+      page.release?.();
+    } else {
+      const note = pageNote(noted, index);
+      if (note !== undefined) spreadNote(note, test.states, out.subarray(first, end), before);
+      else if (bounds?.mayHold(index, test.predicate) !== false) {
+        const page = column.page(index);
+        spreadValues(page, { index, codec, noted, bounds }, out);
+        page.release?.();
+      }
     }
-    const page = column.page(index);
-    const { content } = page;
-    const table = content.kind === "codes" ? entries : entryTable(codec, content.values, predicate, states);
-    if (table !== undefined) {
-      spread(page, table, out);
-      notePage(noted, index, page, table);
-      isAny = true;
-    }
-    page.release?.();
+    isAny = true;
   }
+  bounds?.end();
   return isAny;
 }
 
-/** Whether no entry differs from what the rows are already. */
-function isUniform(table: Uint8Array, state: number): boolean {
-  return table.every((each) => each === state);
+function spreadCodes(
+  page: ColumnPage,
+  { entries, written }: { readonly entries: Uint8Array; readonly written: WrittenEntries },
+  out: Mask,
+): void {
+  const { content, present } = page;
+  if (content.kind === "codes" && written.count === 1 && present === undefined) {
+    const sole = { code: written.first, entry: entries[written.first] ?? 0 };
+    if (spreadSole(page, content.codes, sole, out)) return;
+  }
+  spread(page, entries, out);
+}
+
+interface ValuesTest {
+  readonly index: number;
+  readonly codec: Codec;
+  readonly noted: NotedTest;
+  readonly bounds: PageBounds | undefined;
+}
+
+function spreadValues(page: ColumnPage, { index, codec, noted, bounds }: ValuesTest, out: Mask): void {
+  const { content } = page;
+  if (content.kind !== "values") return;
+  const table = entryTable(codec, content.values, noted.predicate, noted.states);
+  spread(page, table, out);
+  notePage(noted, index, page, table);
+  bounds?.look(index, content.values);
+}
+
+const NO_ENTRIES = new Uint8Array(0);
+
+/** Entries that make a difference. */
+interface WrittenEntries {
+  readonly count: number;
+  readonly first: number;
+}
+
+/** The entries that differ from what the rows are already. */
+function entriesOtherThan(table: Uint8Array, state: number): WrittenEntries {
+  const first = table.findIndex((each) => each !== state);
+  let count = 0;
+  for (let entry = Math.max(0, first); entry < table.length; entry++) if (table[entry] !== state) count++;
+  return { count, first };
 }

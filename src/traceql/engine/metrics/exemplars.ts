@@ -15,10 +15,13 @@ import { isDuration } from "../spansets/aggregate.ts";
 import { shownAttributes } from "../spansets/mentions.ts";
 import { type Labels, NAME_LABEL, textLabel } from "./labels.ts";
 import type { SeriesFunction } from "./measure.ts";
+import { intervalAt, type Intervals } from "./intervals.ts";
 import type { LeafPlan } from "./plan.ts";
 
 const PER_INTERVAL = 2;
 const ID_WORDS = TRACE_ID_BYTES / 4;
+/** Intervals that a page is searched for, at most: each takes some 5 us. */
+const OPEN_MAX = 4;
 
 /** A span that may become an exemplar. Plain values. */
 export interface Candidate {
@@ -65,7 +68,6 @@ export class Candidates<T extends Candidate = Candidate> {
 /** What a candidate is made of, where it stands. */
 export interface Observed {
   readonly labels: Labels;
-  readonly timestampMs: number;
   /** In the unit of the function's field. */
   readonly value: number | undefined;
 }
@@ -84,12 +86,20 @@ export class CandidateFinder {
   readonly #best: FoundCandidate[][];
   /** By interval: the hash that a trace must be below to be among them. */
   readonly #below: Float64Array;
+  /** Intervals that the source may have spans in and that have too few candidates as yet. */
+  #open: readonly number[];
+  /** The greatest hash of those that have enough: most traces are not below it. */
+  #greatest = 0;
 
-  constructor(scan: Scan, intervalCount: number) {
+  constructor(scan: Scan, intervals: Intervals) {
     this.#scan = scan;
     this.#idWords = wordsOf({ bytes: scan.traces.ids });
-    this.#best = Array.from({ length: intervalCount }, () => []);
-    this.#below = new Float64Array(intervalCount).fill(Infinity);
+    this.#best = Array.from({ length: intervals.count }, () => []);
+    this.#below = new Float64Array(intervals.count).fill(Infinity);
+    const { minStartNs, maxStartNs } = scan.source.bounds;
+    const first = Math.max(0, intervalAt(intervals, minStartNs));
+    const last = Math.min(intervals.count - 1, intervalAt(intervals, maxStartNs));
+    this.#open = Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i);
   }
 
   /** @param intervals by row of the page, NONE without one. @param observe of row `i` of the page */
@@ -98,10 +108,13 @@ export class CandidateFinder {
     const below = this.#below;
     const words = this.#idWords;
     const first = this.#scan.pageStart(page);
+    const isOpen =
+      this.#open.length > OPEN_MAX || this.#open.some((interval) => intervals.includes(interval));
     let i = 0;
     for (let trace = this.#scan.traceAt(first); i < intervals.length; trace++) {
       const end = Math.min(intervals.length, (firstRows[trace + 1] ?? Infinity) - first);
       const hash = traceHashOfWords(words, ID_WORDS * trace);
+      if (!isOpen && hash >= this.#greatest) i = end;
       for (; i < end; i++) {
         const interval = intervals[i] ?? NONE;
         if (interval !== NONE && hash < (below[interval] ?? 0)) {
@@ -119,23 +132,34 @@ export class CandidateFinder {
     const place = best.findIndex(({ hash }) => found.hash < hash);
     best.splice(place < 0 ? best.length : place, 0, found);
     if (best.length > PER_INTERVAL) best.pop();
-    if (best.length === PER_INTERVAL) this.#below[interval] = best.at(-1)?.hash ?? 0;
+    if (best.length < PER_INTERVAL) return;
+    this.#below[interval] = best.at(-1)?.hash ?? 0;
+    this.#open = this.#open.filter((open) => open !== interval);
+    this.#greatest = this.#below.reduce(
+      (greatest, below) => (below < Infinity ? Math.max(greatest, below) : greatest),
+      0,
+    );
   }
 
-  /** The best of each interval, each of another trace. */
-  chosen(fn: SeriesFunction): Candidate[] {
+  /** Rows of the best, ascending. */
+  rows(): Uint32Array {
+    return Uint32Array.from(new Set(this.#best.flatMap((best) => best.map(({ row }) => row)))).sort();
+  }
+
+  /** The best of each interval, each of another trace. @param startMsOf the start of one of `rows()` */
+  chosen(fn: SeriesFunction, startMsOf: (row: number) => number): Candidate[] {
     const { ids } = this.#scan.traces;
     const scale = "field" in fn && isDuration(fn.field) ? 1e9 : 1;
     const candidates = new Candidates();
     this.#best.forEach((best, interval) => {
-      for (const { hash, trace, row, labels, timestampMs, value } of best) {
+      for (const { hash, trace, row, labels, value } of best) {
         candidates.add({
           interval,
           hash,
           traceId: toHex(ids.subarray(TRACE_ID_BYTES * trace, TRACE_ID_BYTES * (trace + 1))),
           row,
           labels,
-          timestampMs,
+          timestampMs: startMsOf(row),
           value: value === undefined || Number.isNaN(value) ? undefined : value / scale,
         });
       }
@@ -160,7 +184,7 @@ export async function showCandidates(
   const wanted = mentions.filter(({ field }) => !isKnown(field, fn));
   const names = [...new Set(wanted.flatMap(({ field }) => columnsOf(source, field)))];
   const rows = Uint32Array.from(candidates, ({ row }) => row).sort();
-  const scan = await openScan(source, names, rows);
+  const scan = await openScan(source, names, { rows });
   const shown = wanted.map((mention) => ({
     name: printField(mention.field),
     mention,

@@ -1,9 +1,10 @@
 // The intervals of a metrics query, and which one a span belongs to.
-import type { Column, ColumnPage, SourceBounds } from "../../storage.ts";
+import type { SourceBounds } from "../../storage.ts";
 import { wordsOf } from "../columns/decode.ts";
 import { isEmpty, type Mask } from "../columns/mask.ts";
 import { NONE, type Scan } from "../columns/scan.ts";
-import { isLess, pageWords, wordsToBigInt } from "../columns/times.ts";
+import { isLess, pageWords } from "../columns/times.ts";
+import { axisOf, type RunReader, RunWriter, type SourceAxis } from "./interval-runs.ts";
 
 /** Consecutive intervals: (first, first + step], (first + step, first + 2 * step] ... */
 export interface Intervals {
@@ -29,6 +30,12 @@ export function instantInterval(startNs: bigint, endNs: bigint): Intervals {
   return { firstNs: startNs - 1n, stepNs: endNs - startNs + 1n, count: 1, rateNs: endNs - startNs };
 }
 
+/** The interval of a span that starts then; below 0, or at least `count`, when it has none. */
+export function intervalAt({ firstNs, stepNs }: Intervals, startNs: bigint): number {
+  const offset = startNs - firstNs - 1n;
+  return offset < 0n ? -1 : Number(offset / stepNs);
+}
+
 /** Right edge of an interval in Unix milliseconds. */
 export function timestampMs({ firstNs, stepNs }: Intervals, index: number): number {
   return Number((firstNs + BigInt(index + 1) * stepNs) / 1_000_000n);
@@ -43,55 +50,67 @@ function edgeWords({ firstNs, stepNs, count }: Intervals): Uint32Array {
   return new Uint32Array(edges.buffer);
 }
 
-/** Which interval the spans of a source belong to, page by page. From `start`. */
+/** Which interval the spans of a source belong to, page by page, in their order. */
 export class PageIntervals {
   readonly #scan: Scan;
-  readonly #column: Column;
-  readonly #dictionary: Uint32Array | undefined;
+  readonly #noted: RunReader | undefined;
+  readonly #axis: SourceAxis | undefined;
+  readonly #writer: RunWriter | undefined;
+  readonly #asked: Intervals;
+  /** Those that are told apart: of the axis, if there is one, and then all of it. */
   readonly #intervals: Intervals;
   readonly #edges: Uint32Array;
   readonly #units: Units | undefined;
-  #page: ColumnPage | undefined;
   #starts: Uint32Array = new Uint32Array(0);
   #own = new Int32Array(0);
 
-  constructor(scan: Scan, intervals: Intervals) {
+  /** @param noted what is noted of them; undefined: they are made of `start`, and noted */
+  constructor(scan: Scan, intervals: Intervals, noted?: RunReader) {
     this.#scan = scan;
-    this.#column = scan.column("start");
-    this.#dictionary = this.#column.dictionary && wordsOf(this.#column.dictionary);
-    this.#intervals = intervals;
-    this.#edges = edgeWords(intervals);
-    this.#units = unitsOf(scan.source.bounds, intervals);
+    this.#noted = noted;
+    this.#asked = intervals;
+    this.#axis = noted === undefined ? axisOf(scan.source, intervals) : undefined;
+    this.#writer = this.#axis && new RunWriter(this.#axis, scan.rowCount);
+    this.#intervals = this.#axis?.intervals ?? intervals;
+    this.#edges = noted === undefined ? edgeWords(this.#intervals) : new Uint32Array(0);
+    this.#units = noted === undefined ? unitsOf(scan.source.bounds, this.#intervals) : undefined;
   }
 
   /** By row of the page: its interval; NONE without one, and for rows that are not in `mask`. Overwritten by the next page. */
   of(index: number, mask: Mask): Int32Array {
     const first = this.#scan.pageStart(index);
     const end = this.#scan.pageStart(index + 1);
-    this.#page?.release?.();
-    this.#page = this.#column.page(index);
-    this.#starts = pageWords(this.#page, this.#dictionary);
     if (this.#own.length < end - first) this.#own = new Int32Array(end - first);
     const own = this.#own.subarray(0, end - first);
     const rows = mask.subarray(first, end);
-    if (this.#units === undefined) own.fill(UNDECIDED);
-    else placeInUnits(this.#starts, this.#units, own);
-    if (rows.includes(0)) leaveOut(rows, own);
-    // Mostly there is none: a native search finds that out at once.
-    for (let i = own.indexOf(UNDECIDED); i >= 0 && i < own.length; i++) {
-      if (own[i] === UNDECIDED) own[i] = this.#place(i);
-    }
+    const isPartly = rows.includes(0);
+    if (this.#noted !== undefined) this.#noted.read(first, own, NONE);
+    else this.#read(index, isPartly ? rows : undefined, own);
+    if (isPartly) leaveOut(rows, own);
     return own;
   }
 
   /** No page is asked for any more. */
   end(): void {
-    this.#page?.release?.();
+    this.#writer?.end();
   }
 
-  /** Unix milliseconds of the start of row `i` of the page that was asked for last. */
-  startMs(i: number): number {
-    return Number(wordsToBigInt(this.#starts, i) / 1_000_000n);
+  #read(index: number, rows: Uint8Array | undefined, own: Int32Array): void {
+    const column = this.#scan.column("start");
+    const page = column.page(index);
+    this.#starts = pageWords(page, column.dictionary && wordsOf(column.dictionary));
+    if (this.#units === undefined) own.fill(UNDECIDED);
+    else placeInUnits(this.#starts, this.#units, own);
+    // What is noted is noted of all rows.
+    if (rows !== undefined && this.#axis === undefined) leaveOut(rows, own);
+    // Mostly there is none: a native search finds that out at once.
+    for (let i = own.indexOf(UNDECIDED); i >= 0 && i < own.length; i++) {
+      if (own[i] === UNDECIDED) own[i] = this.#place(i);
+    }
+    page.release?.();
+    if (this.#axis === undefined) return;
+    this.#writer?.add(page.firstRow, own);
+    moveTo(own, this.#axis.first, this.#asked.count);
   }
 
   /** A double is near enough to find the interval, or the one next to it: a comparison with the edges is exact. */
@@ -150,6 +169,14 @@ function unitsOf({ minStartNs, maxStartNs }: SourceBounds, intervals: Intervals)
     if (end > start) units.fill(i, Math.max(0, start), Math.max(0, end));
   }
   return { shift: Number(shift), base: Number(BigInt.asUintN(32, base)), intervals: units };
+}
+
+/** Numbers of the axis' intervals as those of the `count` that begin with its `first`. */
+function moveTo(intervals: Int32Array, first: number, count: number): void {
+  for (let i = 0; i < intervals.length; i++) {
+    const own = (intervals[i] ?? NONE) - first;
+    intervals[i] = own >= 0 && own < count ? own : NONE;
+  }
 }
 
 function leaveOut(rows: Uint8Array, intervals: Int32Array): void {

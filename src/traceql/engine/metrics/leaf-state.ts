@@ -2,7 +2,9 @@
 import type { Exemplar } from "../../results.ts";
 import type { SpanSource } from "../../storage.ts";
 import { intersect, isEmpty, type Mask } from "../columns/mask.ts";
-import { NONE, openScan, type Scan } from "../columns/scan.ts";
+import { rowDecoder } from "../columns/row-decoder.ts";
+import { NONE, openScan, Scan } from "../columns/scan.ts";
+import { intOf } from "../columns/value.ts";
 import { evaluateCondition } from "../conditions/evaluate.ts";
 import { evaluatePipeline } from "../spansets/evaluate.ts";
 import { Cells, type CellsPart } from "./cells.ts";
@@ -11,7 +13,8 @@ import { type Candidate, CandidateFinder, Candidates, showCandidates } from "./e
 import { type Intervals, intervalsOfRows, PageIntervals } from "./intervals.ts";
 import { seriesOfRows, ungroupedLabels } from "./labels.ts";
 import { hasStatistics, measureOf, type SeriesFunction } from "./measure.ts";
-import { type LeafPlan, leafColumns } from "./plan.ts";
+import type { RunReader } from "./interval-runs.ts";
+import { type LeafPlan, leafColumns, loadedToMeasure, notedIntervals } from "./plan.ts";
 import { type MetricSeries, seriesOfCells } from "./series.ts";
 
 /** A candidate and where it is, or what is known of it already. */
@@ -54,7 +57,9 @@ export class LeafState {
    * @param skip 1 for each of its traces that is left out
    */
   async measure(source: SpanSource, origin: number | undefined, skip?: Uint8Array): Promise<void> {
-    const scan = await openScan(source, leafColumns(this.#plan, source));
+    const noted = notedIntervals(this.#plan, source, this.#intervals);
+    const names = loadedToMeasure(this.#plan, source, this.#intervals);
+    const scan = await openScan(source, names, { counted: leafColumns(this.#plan, source) });
     const { mask } = evaluatePipeline(scan, this.#plan.pipeline);
     if (skip !== undefined) dropTraces(scan, mask, skip);
     if (isEmpty(mask)) return;
@@ -64,14 +69,20 @@ export class LeafState {
       this.#comparison.measure(scan, { mask, intervals }, this.#selected(scan, mask));
       return;
     }
-    const finder = this.#hasExemplars ? new CandidateFinder(scan, this.#intervals.count) : undefined;
-    this.#measurePages(scan, mask, fn, finder);
-    if (finder !== undefined) await this.#take(source, origin, finder.chosen(fn));
+    const finder = this.#hasExemplars ? new CandidateFinder(scan, this.#intervals) : undefined;
+    this.#measurePages(scan, mask, { fn, noted, finder });
+    if (finder === undefined) return;
+    const startMsOf = await startReader(noted === undefined ? scan : source, finder.rows());
+    await this.#take(source, origin, finder.chosen(fn, startMsOf));
   }
 
   /** Page by page, so that what is known of rows stays in the processor's cache. */
-  #measurePages(scan: Scan, mask: Mask, fn: SeriesFunction, finder: CandidateFinder | undefined): void {
-    const pages = new PageIntervals(scan, this.#intervals);
+  #measurePages(
+    scan: Scan,
+    mask: Mask,
+    { fn, noted, finder }: { fn: SeriesFunction; noted: RunReader | undefined; finder: CandidateFinder | undefined },
+  ): void {
+    const pages = new PageIntervals(scan, this.#intervals, noted);
     const series = seriesOfRows(scan, fn, mask);
     const measure = measureOf(scan, fn, series, this.#cells);
     for (let index = 0; index < scan.pageCount; index++) {
@@ -82,7 +93,6 @@ export class LeafState {
       measure.add({ index, intervals, codes });
       finder?.look(index, intervals, (i) => ({
         labels: series.labelsOf(codes[i] ?? 0),
-        timestampMs: pages.startMs(i),
         value: measure.valueOf(first + i),
       }));
     }
@@ -145,6 +155,13 @@ export class LeafState {
     const series = seriesOfCells(fn, this.#cells, this.#intervals);
     return series.length === 0 && this.#plan.countsNothing ? [this.#zeros()] : series;
   }
+}
+
+/** Start of some rows in Unix ms. @param rows ascending */
+async function startReader(from: Scan | SpanSource, rows: Uint32Array): Promise<(row: number) => number> {
+  const scan = from instanceof Scan ? from : await openScan(from, ["start"], { rows });
+  const startAt = rowDecoder(scan, { column: scan.column("start"), codec: { kind: "int" } });
+  return (row) => Number(intOf(startAt(row)) / 1_000_000n);
 }
 
 function dropTraces(scan: Scan, mask: Mask, skip: Uint8Array): void {

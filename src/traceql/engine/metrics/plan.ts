@@ -14,6 +14,8 @@ import { compileCondition, type Condition, conditionFields } from "../conditions
 import { type Mention, mentionsOf } from "../spansets/mentions.ts";
 import { compilePipeline, type PipelinePlan, planColumns } from "../spansets/plan.ts";
 import { comparedColumns } from "./compared-fields.ts";
+import { axisOf, RunReader } from "./interval-runs.ts";
+import type { Intervals } from "./intervals.ts";
 
 /** One pipeline with its function. */
 export interface LeafPlan {
@@ -85,9 +87,30 @@ function functionFields(fn: MetricsFunction): readonly Field[] {
   return "field" in fn ? [...fn.by, fn.field] : fn.by;
 }
 
-/** The columns that measuring a source reads. */
-export function leafColumns({ pipeline, fn, selection }: LeafPlan, source: SpanSource): ColumnName[] {
-  const names = new Set<ColumnName>(["start", ...planColumns(pipeline, source)]);
+/** The columns that measuring a source looks at. */
+export function leafColumns(leaf: LeafPlan, source: SpanSource): ColumnName[] {
+  return [...new Set<ColumnName>(["start", ...valueColumns(leaf, source)])];
+}
+
+/** Those of them that it loads: not what is noted of the intervals. */
+export function loadedToMeasure(leaf: LeafPlan, source: SpanSource, intervals: Intervals): ColumnName[] {
+  return notedIntervals(leaf, source, intervals) === undefined
+    ? leafColumns(leaf, source)
+    : valueColumns(leaf, source);
+}
+
+/** What is noted of the source's rows. Not for compare(), which reads a window of its own too. */
+export function notedIntervals(
+  { fn }: LeafPlan,
+  source: SpanSource,
+  intervals: Intervals,
+): RunReader | undefined {
+  const axis = fn.kind === "compare" ? undefined : axisOf(source, intervals);
+  return axis && RunReader.open(axis, intervals.count);
+}
+
+function valueColumns({ pipeline, fn, selection }: LeafPlan, source: SpanSource): ColumnName[] {
+  const names = new Set<ColumnName>(planColumns(pipeline, source));
   const fields = [...functionFields(fn), ...(selection === undefined ? [] : conditionFields(selection))];
   for (const field of fields) for (const name of columnsOf(source, field)) names.add(name);
   if (fn.kind === "compare") for (const name of comparedColumns(source)) names.add(name);

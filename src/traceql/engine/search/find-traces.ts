@@ -2,10 +2,10 @@
 import type { ColumnName, SpanSource } from "../../storage.ts";
 import type { ResultAttribute, SearchCursor } from "../../results.ts";
 import { toHex } from "../../../util/hex.ts";
-import { countRows, isEmpty, type Mask, nextRow, words } from "../columns/mask.ts";
+import { countRows, forEachRow, isEmpty, type Mask, nextRow } from "../columns/mask.ts";
 import { toResult } from "../columns/result-value.ts";
 import { openScan, type Scan } from "../columns/scan.ts";
-import { isLess, traceStarts, traceTimes, wordsToBigInt } from "../columns/times.ts";
+import { isLess, notedTimes, type NotedTimes, traceStarts, traceTimes, wordsToBigInt } from "../columns/times.ts";
 import { evaluatePipeline, type Spansets, spansetOfRow } from "../spansets/evaluate.ts";
 import { type PipelinePlan, planColumns } from "../spansets/plan.ts";
 
@@ -59,7 +59,7 @@ function isInside({ bounds }: SpanSource, { startNs, endNs }: Pick<Window, "star
 /** A window that no source is known to be inside of, so that both start and duration are at hand. */
 export const EVERYTHING = { startNs: 1n, endNs: 0n };
 
-/** The columns that `findTraces` loads. */
+/** The columns that `findTraces` looks at. */
 export function findColumns(
   plan: PipelinePlan,
   source: SpanSource,
@@ -67,6 +67,17 @@ export function findColumns(
 ): ColumnName[] {
   const times: ColumnName[] = isInside(source, window) ? ["start"] : ["start", "duration"];
   return [...new Set([...planColumns(plan, source), ...times])];
+}
+
+/** Those of them that it loads: not what the noted times of traces make up for. */
+export function loadedToFind(
+  plan: PipelinePlan,
+  source: SpanSource,
+  window: Pick<Window, "startNs" | "endNs">,
+): ColumnName[] {
+  const { starts, ends } = notedTimes(source);
+  const isNoted = starts !== undefined && (ends !== undefined || isInside(source, window));
+  return isNoted ? [...new Set(planColumns(plan, source))] : findColumns(plan, source, window);
 }
 
 /**
@@ -80,7 +91,9 @@ export async function findTraces(
   window: Window,
   { skip, wantedFromNs = 0n }: { skip?: Uint8Array | undefined; wantedFromNs?: bigint | undefined } = {},
 ): Promise<FoundTraces> {
-  const scan = await openScan(source, findColumns(plan, source, window));
+  const noted = notedTimes(source);
+  const counted = findColumns(plan, source, window);
+  const scan = await openScan(source, loadedToFind(plan, source, window), { counted });
   const spansets = evaluatePipeline(scan, plan);
   const inspected = { inspectedTraces: scan.traceCount, inspectedSpans: scan.rowCount };
   if (isEmpty(spansets.mask)) return { total: 0, traces: [], ...inspected };
@@ -89,7 +102,7 @@ export async function findTraces(
   if (isAll && source.bounds.maxStartNs < wantedFromNs) {
     return { total: countRows(matches, 0, matches.length), traces: [], ...inspected };
   }
-  const starts = isAll ? traceStarts(scan, matches) : startsInside(scan, matches, window);
+  const starts = isAll ? traceStarts(scan, matches, noted) : startsInside(scan, matches, window, noted);
   const newest = newestTraces(scan, matches, starts, window);
   const traces = newest.map((trace) => ({
     traceId: idOf(scan.traces.ids, trace),
@@ -103,23 +116,23 @@ export async function findTraces(
 function matchingTraces({ traces, traceCount }: Scan, mask: Mask, skip?: Uint8Array): Uint8Array {
   const { firstRows } = traces;
   const matches = new Uint8Array(traceCount);
-  const fours = words(mask);
   let trace = 0;
-  for (let four = 0; four < fours.length; four++) {
-    if (fours[four] === 0) continue;
-    for (let row = 4 * four; row < 4 * four + 4; row++) {
-      if (mask[row] !== 1) continue;
-      while ((firstRows[trace + 1] ?? Infinity) <= row) trace++;
-      matches[trace] = 1;
-    }
-  }
+  forEachRow(mask, (row) => {
+    while ((firstRows[trace + 1] ?? Infinity) <= row) trace++;
+    matches[trace] = 1;
+  });
   for (let at = skip?.indexOf(1) ?? -1; at >= 0; at = skip?.indexOf(1, at + 1) ?? -1) matches[at] = 0;
   return matches;
 }
 
 /** The starts of the traces that overlap the window; the others no longer match. */
-function startsInside(scan: Scan, matches: Uint8Array, { startNs, endNs }: Window): Uint32Array {
-  const { starts, ends } = traceTimes(scan, matches);
+function startsInside(
+  scan: Scan,
+  matches: Uint8Array,
+  { startNs, endNs }: Window,
+  noted: NotedTimes,
+): Uint32Array {
+  const { starts, ends } = traceTimes(scan, matches, noted);
   for (let trace = matches.indexOf(1); trace >= 0; trace = matches.indexOf(1, trace + 1)) {
     const isOutside = wordsToBigInt(starts, trace) > endNs || wordsToBigInt(ends, trace) < startNs;
     if (isOutside) matches[trace] = 0;

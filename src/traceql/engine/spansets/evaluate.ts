@@ -33,36 +33,43 @@ export interface SpansetAttribute {
 
 /** @throws AppError `invalid_argument` for a division by zero, `corrupt` */
 export function evaluatePipeline(scan: Scan, plan: PipelinePlan): Spansets {
-  const all: Spansets = { mask: fullMask(scan.rowCount), groups: undefined, attributes: [] };
-  return runStages(scan, plan, all);
+  return runStages(scan, plan, undefined);
 }
 
-function runStages(scan: Scan, { stages }: PipelinePlan, input: Spansets): Spansets {
+function everything(scan: Scan): Spansets {
+  return { mask: fullMask(scan.rowCount), groups: undefined, attributes: [] };
+}
+
+/** @param input undefined: all spans, by trace. Here and below, so that a first filter need not look at a mask of them */
+function runStages(scan: Scan, { stages }: PipelinePlan, input: Spansets | undefined): Spansets {
   let state = input;
   for (const stage of stages) {
-    if (isEmpty(state.mask)) break;
+    if (state !== undefined && isEmpty(state.mask)) break;
     state = runStage(scan, stage, state);
   }
-  return state;
+  return state ?? everything(scan);
 }
 
-function runStage(scan: Scan, stage: StagePlan, input: Spansets): Spansets {
+function runStage(scan: Scan, stage: StagePlan, input: Spansets | undefined): Spansets {
+  if (stage.kind === "spans") {
+    const mask = selectSpans(scan, stage.plan, input);
+    return { groups: input?.groups, attributes: input?.attributes ?? [], mask };
+  }
+  const before = input ?? everything(scan);
   switch (stage.kind) {
-    case "spans":
-      return { ...input, mask: selectSpans(scan, stage.plan, input) };
     case "scalar-filter":
-      return filterSpansets(scan, stage, input);
+      return filterSpansets(scan, stage, before);
     case "by":
-      return groupBy(scan, stage, input);
+      return groupBy(scan, stage, before);
     case "coalesce":
-      return { mask: input.mask, groups: undefined, attributes: [] };
+      return { mask: before.mask, groups: undefined, attributes: [] };
   }
 }
 
-function selectSpans(scan: Scan, plan: SpansPlan, input: Spansets): Mask {
+function selectSpans(scan: Scan, plan: SpansPlan, input: Spansets | undefined): Mask {
   switch (plan.kind) {
     case "filter":
-      return evaluateCondition(scan, plan.condition, input.mask);
+      return evaluateCondition(scan, plan.condition, input?.mask);
     case "structural": {
       const right = selectSpans(scan, plan.right, input);
       // Without a span on the right there is nothing to select, and no form selects from the left alone.
@@ -76,18 +83,18 @@ function selectSpans(scan: Scan, plan: SpansPlan, input: Spansets): Mask {
   }
 }
 
-function combine(scan: Scan, plan: SpansPlan & { readonly kind: "combination" }, input: Spansets): Mask {
+function combine(scan: Scan, plan: SpansPlan & { readonly kind: "combination" }, input: Spansets | undefined): Mask {
   const union = emptyMask(scan.rowCount);
   let inAll: Uint8Array | undefined;
   for (const operand of plan.operands) {
     const spans = selectSpans(scan, operand, input);
     unite(union, spans);
     if (plan.op === "||") continue;
-    const has = spansetsWith(scan, input.groups, spans);
+    const has = spansetsWith(scan, input?.groups, spans);
     inAll = inAll === undefined ? has : inAll.map((flag, index) => flag & (has[index] ?? 0));
     if (!inAll.includes(1)) return emptyMask(scan.rowCount);
   }
-  return inAll === undefined ? union : keepSpansets(scan, input.groups, union, inAll);
+  return inAll === undefined ? union : keepSpansets(scan, input?.groups, union, inAll);
 }
 
 /** Number of the spanset of each row. */

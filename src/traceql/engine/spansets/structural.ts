@@ -1,6 +1,6 @@
 // Structural operators: one pass over rows in pre-order, where a parent stands before its children.
 import type { Relation, Structural } from "../../ast.ts";
-import { emptyMask, intersect, type Mask, nextRow, subtract, unite, words } from "../columns/mask.ts";
+import { emptyMask, forEachRow, intersect, type Mask, nextRow, subtract, unite } from "../columns/mask.ts";
 import { rowDecoder } from "../columns/row-decoder.ts";
 import { NONE, type Scan } from "../columns/scan.ts";
 import { type Value, valueKey } from "../columns/value.ts";
@@ -44,16 +44,13 @@ function withPartner(scan: Scan, relation: Relation, left: Mask, right: Mask): M
 }
 
 /** The rows of `right` whose parent is in `left`: mostly these are few. */
-function childrenOf({ parents, rowCount }: Scan, left: Mask, right: Mask): Mask {
-  const children = emptyMask(rowCount);
-  const fours = words(right);
-  for (let four = 0; four < fours.length; four++) {
-    if (fours[four] === 0) continue;
-    for (let row = 4 * four; row < 4 * four + 4; row++) {
-      const parent = right[row] === 1 ? (parents[row] ?? NONE) : NONE;
-      if (parent !== NONE) children[row] = left[parent] ?? 0;
-    }
-  }
+function childrenOf(scan: Scan, left: Mask, right: Mask): Mask {
+  const children = emptyMask(scan.rowCount);
+  const parentOf = scan.parentReader();
+  forEachRow(right, (row) => {
+    const parent = parentOf(row);
+    if (parent !== NONE) children[row] = left[parent] ?? 0;
+  });
   return children;
 }
 
