@@ -182,6 +182,14 @@ describe("search", () => {
                 ...(cursor && { cursor }),
               });
               const actual = { traces: found, total: rest.total, cursor: rest.cursor };
+              // Again, with what is noted by now.
+              const again = await search(asked, query, {
+                startNs: start,
+                endNs: end,
+                ...page,
+                ...(cursor && { cursor }),
+              });
+              expect({ text, ...again }).toEqual({ text, traces: found, ...rest });
               expect(withoutMinusZero({ text, ...actual })).toEqual(withoutMinusZero({ text, ...wanted }));
               if (cursor === undefined) tally.add(wanted.total > 0);
               ({ cursor } = wanted);
@@ -227,7 +235,10 @@ describe("metrics", () => {
             const wanted = oracleMetrics(query, traces, oracleIntervals);
             const asked = isPruned ? sources : sources.map(withoutPruning);
             const options = { intervals, maxSeries: Infinity, exemplars: 3 };
-            const actual = samplesOf(await metrics(asked, query, options), intervals);
+            const answer = await metrics(asked, query, options);
+            // Again, with what is noted by now.
+            expect({ text, ...(await metrics(asked, query, options)) }).toEqual({ text, ...answer });
+            const actual = samplesOf(answer, intervals);
             const error = text.includes("quantile") ? 0.01 : 1e-9;
             expect(withoutMinusZero({ text, labels: actual.map(({ labels }) => labels) })).toEqual(
               withoutMinusZero({ text, labels: wanted.map(({ labels }) => labels) }),

@@ -44,26 +44,32 @@ export function evaluateCondition(scan: Scan, condition: Condition, candidates: 
       return rowsMask(scan, condition, candidates ?? fullMask(scan.rowCount));
     case "not":
       return subtract(copyOf(scan, candidates), evaluateCondition(scan, condition.operand, candidates));
-    case "and": {
-      let mask = candidates;
-      for (const operand of condition.operands) {
-        if (mask !== undefined && isEmpty(mask)) break;
-        mask = evaluateCondition(scan, operand, mask);
-      }
-      return mask === candidates ? copyOf(scan, candidates) : (mask ?? fullMask(scan.rowCount));
-    }
-    case "or": {
-      const rest = copyOf(scan, candidates);
-      const mask = emptyMask(scan.rowCount);
-      for (const operand of condition.operands) {
-        if (isEmpty(rest)) break;
-        const holds = evaluateCondition(scan, operand, rest);
-        unite(mask, holds);
-        subtract(rest, holds);
-      }
-      return mask;
-    }
+    case "and":
+      return all(scan, condition.operands, candidates);
+    case "or":
+      return any(scan, condition.operands, candidates);
   }
+}
+
+function all(scan: Scan, operands: readonly Condition[], candidates: Mask | undefined): Mask {
+  let mask = candidates;
+  for (const operand of operands) {
+    if (mask !== undefined && isEmpty(mask)) break;
+    mask = evaluateCondition(scan, operand, mask);
+  }
+  return mask === undefined || mask === candidates ? copyOf(scan, candidates) : mask;
+}
+
+function any(scan: Scan, operands: readonly Condition[], candidates: Mask | undefined): Mask {
+  const rest = copyOf(scan, candidates);
+  const mask = emptyMask(scan.rowCount);
+  for (const operand of operands) {
+    if (isEmpty(rest)) break;
+    const holds = evaluateCondition(scan, operand, rest);
+    unite(mask, holds);
+    subtract(rest, holds);
+  }
+  return mask;
 }
 
 function copyOf(scan: Scan, candidates: Mask | undefined): Mask {
@@ -148,28 +154,22 @@ interface Test {
 function spreadLayer(scan: Scan, { column, codec }: Layer, test: Test, out: Mask): boolean {
   const { candidates } = test;
   const { dictionary, codedPageCount, notes } = column;
-  const noted = { ...test, notes };
   const before = out[0] ?? 0;
-  const entries = dictionary && dictionaryStates(codec, dictionary, noted);
-  const written = entriesOtherThan(entries ?? NO_ENTRIES, before);
+  const noted = { ...test, notes };
+  const coded = codesTest(dictionary && dictionaryStates(codec, dictionary, noted), before);
   const bounds = test.states.fails === before ? PageBounds.of({ codec, notes }, scan.pageCount) : undefined;
   let isAny = false;
-  for (let index = written.count === 0 ? codedPageCount : 0; index < scan.pageCount; index++) {
+  for (let index = coded.written.count === 0 ? codedPageCount : 0; index < scan.pageCount; index++) {
     const first = scan.pageStart(index);
     const end = scan.pageStart(index + 1);
     if (candidates !== undefined && isEmpty(candidates, first, end)) continue;
-    if (index < codedPageCount) {
+    const note = index < codedPageCount ? undefined : pageNote(noted, index);
+    if (note !== undefined) spreadNote(note, test.states, out.subarray(first, end), before);
+    else if (index < codedPageCount || bounds?.mayHold(index, test.predicate) !== false) {
       const page = column.page(index);
-      if (entries !== undefined) spreadCodes(page, { entries, written }, out);
+      if (page.content.kind === "codes") spreadCodes(page, coded, out);
+      else spreadValues(page, { index, codec, noted, bounds }, out);
       page.release?.();
-    } else {
-      const note = pageNote(noted, index);
-      if (note !== undefined) spreadNote(note, test.states, out.subarray(first, end), before);
-      else if (bounds?.mayHold(index, test.predicate) !== false) {
-        const page = column.page(index);
-        spreadValues(page, { index, codec, noted, bounds }, out);
-        page.release?.();
-      }
     }
     isAny = true;
   }
@@ -177,11 +177,18 @@ function spreadLayer(scan: Scan, { column, codec }: Layer, test: Test, out: Mask
   return isAny;
 }
 
-function spreadCodes(
-  page: ColumnPage,
-  { entries, written }: { readonly entries: Uint8Array; readonly written: WrittenEntries },
-  out: Mask,
-): void {
+interface CodesTest {
+  /** State by entry of the dictionary. */
+  readonly entries: Uint8Array;
+  readonly written: WrittenEntries;
+}
+
+function codesTest(entries: Uint8Array | undefined, before: number): CodesTest {
+  const known = entries ?? NO_ENTRIES;
+  return { entries: known, written: entriesOtherThan(known, before) };
+}
+
+function spreadCodes(page: ColumnPage, { entries, written }: CodesTest, out: Mask): void {
   const { content, present } = page;
   if (content.kind === "codes" && written.count === 1 && present === undefined) {
     const sole = { code: written.first, entry: entries[written.first] ?? 0 };

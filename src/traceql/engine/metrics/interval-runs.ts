@@ -25,23 +25,28 @@ export function axisOf({ bounds, notes }: SpanSource, intervals: Intervals): Sou
   const { firstNs, stepNs } = intervals;
   if (notes === undefined || intervals.count === 1) return undefined;
   const phaseNs = ((firstNs % stepNs) + stepNs) % stepNs;
-  // The interval before the one that begins at the first start: its left edge is open.
-  const before = (bounds.minStartNs - phaseNs) / stepNs - 1n;
-  const beginNs = phaseNs + before * stepNs;
-  const count = (bounds.maxStartNs - beginNs) / stepNs + 1n;
-  if (count > BigInt(INTERVALS_MAX)) return undefined;
+  // The left edge is open: the first start is behind it.
+  const afterPhaseNs = bounds.minStartNs - 1n - phaseNs;
+  const beginNs = phaseNs + (afterPhaseNs / stepNs) * stepNs;
+  const count = (bounds.maxStartNs - beginNs + stepNs - 1n) / stepNs;
+  if (afterPhaseNs < 0n || count > BigInt(INTERVALS_MAX)) return undefined;
   return {
     intervals: { ...intervals, firstNs: beginNs, count: Number(count) },
     first: Number((firstNs - beginNs) / stepNs),
     notes,
-    name: `intervals of ${stepNs} from ${phaseNs}`,
+    name: `intervals of ${stepNs} from ${beginNs}`,
   };
 }
 
 /** Pairs of a length, at least 1, and an interval. Bytes when both fit. */
 type Runs = Uint8Array | Uint16Array;
 
-function runsOf({ intervals }: SourceAxis, buffer: ArrayBufferLike, offset: number, byteLength: number): Runs {
+function runsOf(
+  { intervals }: SourceAxis,
+  buffer: ArrayBufferLike,
+  offset: number,
+  byteLength: number,
+): Runs {
   return intervals.count <= 256
     ? new Uint8Array(buffer, offset, byteLength)
     : new Uint16Array(buffer, offset, byteLength / 2);

@@ -80,7 +80,11 @@ export class LeafState {
   #measurePages(
     scan: Scan,
     mask: Mask,
-    { fn, noted, finder }: { fn: SeriesFunction; noted: RunReader | undefined; finder: CandidateFinder | undefined },
+    {
+      fn,
+      noted,
+      finder,
+    }: { fn: SeriesFunction; noted: RunReader | undefined; finder: CandidateFinder | undefined },
   ): void {
     const pages = new PageIntervals(scan, this.#intervals, noted);
     const series = seriesOfRows(scan, fn, mask);

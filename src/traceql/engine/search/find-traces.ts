@@ -5,7 +5,14 @@ import { toHex } from "../../../util/hex.ts";
 import { countRows, forEachRow, isEmpty, type Mask, nextRow } from "../columns/mask.ts";
 import { toResult } from "../columns/result-value.ts";
 import { openScan, type Scan } from "../columns/scan.ts";
-import { isLess, notedTimes, type NotedTimes, traceStarts, traceTimes, wordsToBigInt } from "../columns/times.ts";
+import {
+  isLess,
+  notedTimes,
+  type NotedTimes,
+  traceStarts,
+  traceTimes,
+  wordsToBigInt,
+} from "../columns/times.ts";
 import { evaluatePipeline, type Spansets, spansetOfRow } from "../spansets/evaluate.ts";
 import { type PipelinePlan, planColumns } from "../spansets/plan.ts";
 

@@ -83,7 +83,11 @@ function selectSpans(scan: Scan, plan: SpansPlan, input: Spansets | undefined): 
   }
 }
 
-function combine(scan: Scan, plan: SpansPlan & { readonly kind: "combination" }, input: Spansets | undefined): Mask {
+function combine(
+  scan: Scan,
+  plan: SpansPlan & { readonly kind: "combination" },
+  input: Spansets | undefined,
+): Mask {
   const union = emptyMask(scan.rowCount);
   let inAll: Uint8Array | undefined;
   for (const operand of plan.operands) {
