@@ -185,7 +185,7 @@ export class BlockSource implements SpanSource {
     }
     const missing = columns.filter((column) => !found.has(column));
     // What comes counts as kept, so that what is kept of others does not come on top of it.
-    const unread = missing.filter((column) => !this.#held.has(column) && this.#cached(column) === undefined);
+    const unread = missing.filter((column) => !this.#held.has(column) && !this.#isCached(column));
     reread?.makeRoom(unread.reduce((sum, { chunk }) => sum + chunk.byteLength, 0));
     const chunks = missing.length === 0 ? [] : await this.#fetch(missing, false);
     missing.forEach((column, i) => {
@@ -194,8 +194,7 @@ export class BlockSource implements SpanSource {
       const picked = new SparseColumn(chunk, this.pageRows, rows);
       sparse.set(keyOf(column), picked);
       found.set(column, picked);
-      if (caches.chunks?.get(this.#cacheKey(column)) === undefined)
-        reread?.set(this.#cacheKey(column), chunk);
+      if (caches.chunks?.has(this.#cacheKey(column)) !== true) reread?.set(this.#cacheKey(column), chunk);
     });
     return columns.flatMap((column) => found.get(column) ?? []);
   }
@@ -223,9 +222,10 @@ export class BlockSource implements SpanSource {
     this.#reader.io.inspectedBytes += column.chunk.byteLength;
   }
 
-  /** It counts as looked at, but nothing of it is read. */
+  /** It counts as looked at, but nothing of it is read, and what was read along is given up. */
   #withoutRows(column: FileColumn): Column {
     this.#inspect(column);
+    if (this.#held.has(column)) this.#take(column);
     return new SparseColumn(new ColumnChunk(column.schema, NO_BYTES), this.pageRows, NO_ROWS);
   }
 
@@ -385,6 +385,13 @@ export class BlockSource implements SpanSource {
     return caches.chunks?.get(key) ?? reread?.get(key);
   }
 
+  /** A look that does not count as use: what is only expected would push out what is needed. */
+  #isCached(column: FileColumn): boolean {
+    const { caches, reread } = this.#reader;
+    const key = this.#cacheKey(column);
+    return caches.chunks?.has(key) === true || reread?.has(key) === true;
+  }
+
   /**
    * What is expected together with some of the columns, and is neither at hand nor too much to be held.
    * @param wanted all that this read is for: some of it may have been held until now
@@ -397,7 +404,7 @@ export class BlockSource implements SpanSource {
       if (![...missing].some((column) => together.has(column))) continue;
       for (const column of together) {
         if (wanted.has(column) || along.has(column) || this.#held.has(column)) continue;
-        if (this.#cached(column) !== undefined || this.#isTraces(column)) continue;
+        if (this.#isCached(column) || this.#isTraces(column)) continue;
         bytes += column.chunk.byteLength;
         along.add(column);
       }

@@ -31,6 +31,11 @@ export class LruCache<T> {
     return value;
   }
 
+  /** Whether there is a value, which is not used by that. */
+  has(key: string): boolean {
+    return this.#values.has(key);
+  }
+
   set(key: string, value: T): void {
     this.delete(key);
     const size = this.#sizeOf(value);

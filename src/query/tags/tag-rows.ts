@@ -1,6 +1,5 @@
 // A source with the columns that tags are read from, and the rows that count.
 import { openScan, Scan } from "../../traceql/engine/columns/scan.ts";
-import { fullMask } from "../../traceql/engine/columns/mask.ts";
 import { columnsOf } from "../../traceql/engine/columns/fields.ts";
 import { type Condition, conditionFields, foresee } from "../../traceql/engine/conditions/condition.ts";
 import { evaluateCondition } from "../../traceql/engine/conditions/evaluate.ts";
@@ -33,16 +32,10 @@ export async function openTagRows(
       ? await openScan(source, [...all])
       : await scanWithoutTraces(source, [...all]);
   if (filter === undefined) return { scan, rows: undefined };
-  const rows = evaluateCondition(scan, filter, fullMask(scan.rowCount));
+  const rows = evaluateCondition(scan, filter, undefined);
   return rows.includes(1) ? { scan, rows } : undefined;
 }
 
 async function scanWithoutTraces(source: SpanSource, names: readonly ColumnName[]): Promise<Scan> {
-  const columns = names.length === 0 ? [] : await source.load(names);
-  const byName = new Map<ColumnName, (typeof columns)[number]>();
-  columns.forEach((column, index) => {
-    const name = names[index];
-    if (name !== undefined) byName.set(name, column);
-  });
-  return new Scan(source, NO_TRACES, byName);
+  return new Scan(source, NO_TRACES, names, names.length === 0 ? [] : await source.load(names));
 }

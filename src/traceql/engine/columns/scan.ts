@@ -10,18 +10,24 @@ export class Scan {
   readonly traces: TraceTable;
   readonly rowCount: number;
   readonly pageCount: number;
-  readonly #columns: ReadonlyMap<ColumnName, Column>;
+  readonly #columns = new Map<ColumnName, Column>();
   readonly #derived = new Map<string, Column>();
   #traceOfRow: Uint32Array | undefined;
   #parents: Int32Array | undefined;
   #isRoot: Uint8Array | undefined;
 
-  constructor(source: SpanSource, traces: TraceTable, columns: ReadonlyMap<ColumnName, Column>) {
+  /** @param columns by place in `names` */
+  constructor(
+    source: SpanSource,
+    traces: TraceTable,
+    names: readonly ColumnName[],
+    columns: readonly Column[],
+  ) {
     this.source = source;
     this.traces = traces;
     this.rowCount = source.rowCount;
     this.pageCount = source.pageRows.length - 1;
-    this.#columns = columns;
+    this.#add(names, columns);
   }
 
   get traceCount(): number {
@@ -58,7 +64,30 @@ export class Scan {
     return low;
   }
 
-  /** A column that was asked for when the scan was opened. */
+  #add(names: readonly ColumnName[], columns: readonly Column[]): void {
+    names.forEach((name, index) => {
+      const column = columns[index];
+      if (column !== undefined) this.#columns.set(name, column);
+    });
+  }
+
+  #missing(names: readonly ColumnName[]): ColumnName[] {
+    return names.filter((name) => !this.#columns.has(name));
+  }
+
+  /** Loads those of the columns that are not there yet, with one call. */
+  async load(names: readonly ColumnName[]): Promise<void> {
+    const missing = this.#missing(names);
+    if (missing.length > 0) this.#add(missing, await this.source.load(missing));
+  }
+
+  /** Counts those of the columns as looked at that were not loaded: what is asked of a source says so whatever is noted. */
+  async count(names: readonly ColumnName[]): Promise<void> {
+    const missing = this.#missing(names);
+    if (missing.length > 0) await this.source.load(missing, NO_ROWS);
+  }
+
+  /** A column that was loaded. */
   column(name: ColumnName): Column {
     const column = this.#columns.get(name);
     if (column === undefined) throw new Error(`column ${name} was not loaded`);
@@ -183,32 +212,19 @@ function placeParents(distances: Uint32Array, firstRow: number, parents: Int32Ar
   }
 }
 
-export interface ScanOptions {
-  /** Ascending rows, if only pages with these will be looked at. */
-  readonly rows?: Uint32Array;
-  /** Columns that count as looked at though they need not be loaded: notes make up for them. */
-  readonly counted?: readonly ColumnName[];
-}
-
 const NO_ROWS = new Uint32Array(0);
 
-/** Loads columns of a source with one call. */
+/**
+ * Loads columns of a source with one call.
+ * @param names no duplicates
+ * @param rows ascending rows, if only pages with these will be looked at
+ */
 export async function openScan(
   source: SpanSource,
   names: readonly ColumnName[],
-  { rows, counted = [] }: ScanOptions = {},
+  rows?: Uint32Array,
 ): Promise<Scan> {
-  const others = counted.filter((name) => !names.includes(name));
   // In one turn, so that a source may read both at once.
-  const [traces, columns] = await Promise.all([
-    source.traces(),
-    source.load(names, rows),
-    others.length > 0 ? source.load(others, NO_ROWS) : undefined,
-  ]);
-  const byName = new Map<ColumnName, Column>();
-  names.forEach((name, index) => {
-    const column = columns[index];
-    if (column !== undefined) byName.set(name, column);
-  });
-  return new Scan(source, traces, byName);
+  const [traces, columns] = await Promise.all([source.traces(), source.load(names, rows)]);
+  return new Scan(source, traces, names, columns);
 }

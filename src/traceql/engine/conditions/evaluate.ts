@@ -152,7 +152,6 @@ interface Test {
 
 /** Writes the states of a column's rows. False when there was nothing to write: all are what rows without value are. */
 function spreadLayer(scan: Scan, { column, codec }: Layer, test: Test, out: Mask): boolean {
-  const { candidates } = test;
   const { dictionary, codedPageCount, notes } = column;
   const before = out[0] ?? 0;
   const noted = { ...test, notes };
@@ -160,21 +159,25 @@ function spreadLayer(scan: Scan, { column, codec }: Layer, test: Test, out: Mask
   const bounds = test.states.fails === before ? PageBounds.of({ codec, notes }, scan.pageCount) : undefined;
   let isAny = false;
   for (let index = coded.written.count === 0 ? codedPageCount : 0; index < scan.pageCount; index++) {
-    const first = scan.pageStart(index);
-    const end = scan.pageStart(index + 1);
-    if (candidates !== undefined && isEmpty(candidates, first, end)) continue;
+    if (!isWanted(scan, index, test.candidates)) continue;
+    isAny = true;
     const note = index < codedPageCount ? undefined : pageNote(noted, index);
-    if (note !== undefined) spreadNote(note, test.states, out.subarray(first, end), before);
-    else if (index < codedPageCount || bounds?.mayHold(index, test.predicate) !== false) {
+    if (note !== undefined) {
+      const rows = out.subarray(scan.pageStart(index), scan.pageStart(index + 1));
+      spreadNote(note, test.states, rows, before);
+    } else if (index < codedPageCount || bounds?.mayHold(index, test.predicate) !== false) {
       const page = column.page(index);
       if (page.content.kind === "codes") spreadCodes(page, coded, out);
       else spreadValues(page, { index, codec, noted, bounds }, out);
       page.release?.();
     }
-    isAny = true;
   }
   bounds?.end();
   return isAny;
+}
+
+function isWanted(scan: Scan, page: number, candidates: Mask | undefined): boolean {
+  return candidates === undefined || !isEmpty(candidates, scan.pageStart(page), scan.pageStart(page + 1));
 }
 
 interface CodesTest {

@@ -184,7 +184,7 @@ export async function showCandidates(
   const wanted = mentions.filter(({ field }) => !isKnown(field, fn));
   const names = [...new Set(wanted.flatMap(({ field }) => columnsOf(source, field)))];
   const rows = Uint32Array.from(candidates, ({ row }) => row).sort();
-  const scan = await openScan(source, names, { rows });
+  const scan = await openScan(source, names, rows);
   const shown = wanted.map((mention) => ({
     name: printField(mention.field),
     mention,

@@ -59,7 +59,8 @@ export class LeafState {
   async measure(source: SpanSource, origin: number | undefined, skip?: Uint8Array): Promise<void> {
     const noted = notedIntervals(this.#plan, source, this.#intervals);
     const names = loadedToMeasure(this.#plan, source, this.#intervals);
-    const scan = await openScan(source, names, { counted: leafColumns(this.#plan, source) });
+    const scan = await openScan(source, names);
+    await scan.count(leafColumns(this.#plan, source));
     const { mask } = evaluatePipeline(scan, this.#plan.pipeline);
     if (skip !== undefined) dropTraces(scan, mask, skip);
     if (isEmpty(mask)) return;
@@ -163,7 +164,7 @@ export class LeafState {
 
 /** Start of some rows in Unix ms. @param rows ascending */
 async function startReader(from: Scan | SpanSource, rows: Uint32Array): Promise<(row: number) => number> {
-  const scan = from instanceof Scan ? from : await openScan(from, ["start"], { rows });
+  const scan = from instanceof Scan ? from : await openScan(from, ["start"], rows);
   const startAt = rowDecoder(scan, { column: scan.column("start"), codec: { kind: "int" } });
   return (row) => Number(intOf(startAt(row)) / 1_000_000n);
 }

@@ -66,25 +66,31 @@ function isInside({ bounds }: SpanSource, { startNs, endNs }: Pick<Window, "star
 /** A window that no source is known to be inside of, so that both start and duration are at hand. */
 export const EVERYTHING = { startNs: 1n, endNs: 0n };
 
+function timeColumns(source: SpanSource, window: Pick<Window, "startNs" | "endNs">): ColumnName[] {
+  return isInside(source, window) ? ["start"] : ["start", "duration"];
+}
+
 /** The columns that `findTraces` looks at. */
 export function findColumns(
   plan: PipelinePlan,
   source: SpanSource,
   window: Pick<Window, "startNs" | "endNs">,
 ): ColumnName[] {
-  const times: ColumnName[] = isInside(source, window) ? ["start"] : ["start", "duration"];
-  return [...new Set([...planColumns(plan, source), ...times])];
+  return [...new Set([...planColumns(plan, source), ...timeColumns(source, window)])];
 }
 
-/** Those of them that it loads: not what the noted times of traces make up for. */
+/** Those of them that it may load: not what the noted times of traces make up for. */
 export function loadedToFind(
   plan: PipelinePlan,
   source: SpanSource,
   window: Pick<Window, "startNs" | "endNs">,
 ): ColumnName[] {
-  const { starts, ends } = notedTimes(source);
-  const isNoted = starts !== undefined && (ends !== undefined || isInside(source, window));
+  const isNoted = hasTimes(notedTimes(source), isInside(source, window));
   return isNoted ? [...new Set(planColumns(plan, source))] : findColumns(plan, source, window);
+}
+
+function hasTimes({ starts, ends }: NotedTimes, isStartEnough: boolean): boolean {
+  return starts !== undefined && (isStartEnough || ends !== undefined);
 }
 
 /**
@@ -98,17 +104,29 @@ export async function findTraces(
   window: Window,
   { skip, wantedFromNs = 0n }: { skip?: Uint8Array | undefined; wantedFromNs?: bigint | undefined } = {},
 ): Promise<FoundTraces> {
-  const noted = notedTimes(source);
-  const counted = findColumns(plan, source, window);
-  const scan = await openScan(source, loadedToFind(plan, source, window), { counted });
+  const scan = await openScan(source, [...new Set(planColumns(plan, source))]);
+  const found = await findIn(scan, plan, window, { skip, wantedFromNs });
+  await scan.count(findColumns(plan, source, window));
+  return { ...found, inspectedTraces: scan.traceCount, inspectedSpans: scan.rowCount };
+}
+
+async function findIn(
+  scan: Scan,
+  plan: PipelinePlan,
+  window: Window,
+  { skip, wantedFromNs }: { readonly skip: Uint8Array | undefined; readonly wantedFromNs: bigint },
+): Promise<Pick<FoundTraces, "total" | "traces">> {
+  const { source } = scan;
   const spansets = evaluatePipeline(scan, plan);
-  const inspected = { inspectedTraces: scan.traceCount, inspectedSpans: scan.rowCount };
-  if (isEmpty(spansets.mask)) return { total: 0, traces: [], ...inspected };
+  if (isEmpty(spansets.mask)) return { total: 0, traces: [] };
   const matches = matchingTraces(scan, spansets.mask, skip);
   const isAll = isInside(source, window);
   if (isAll && source.bounds.maxStartNs < wantedFromNs) {
-    return { total: countRows(matches, 0, matches.length), traces: [], ...inspected };
+    return { total: countRows(matches, 0, matches.length), traces: [] };
   }
+  // Not before it is known that they are needed: of older blocks traces are only counted.
+  const noted = notedTimes(source);
+  if (!hasTimes(noted, isAll)) await scan.load(timeColumns(source, window));
   const starts = isAll ? traceStarts(scan, matches, noted) : startsInside(scan, matches, window, noted);
   const newest = newestTraces(scan, matches, starts, window);
   const traces = newest.map((trace) => ({
@@ -116,7 +134,7 @@ export async function findTraces(
     startNs: wordsToBigInt(starts, trace),
     spansets: foundSpansets(scan, spansets, trace, window.spansPerSpanset),
   }));
-  return { total: countRows(matches, 0, matches.length), traces, ...inspected };
+  return { total: countRows(matches, 0, matches.length), traces };
 }
 
 /** 1 for each trace with a row of the mask. */

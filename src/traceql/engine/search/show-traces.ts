@@ -45,7 +45,7 @@ export async function showTraces(
     .toSorted((a, b) => a - b);
   const names = showColumns(mentions, source);
   const rows = rowsOfTraces({ traceStart: (trace) => table.firstRows[trace] ?? 0 }, numbers);
-  const gathered = gatherTraces(await openScan(source, names, { rows }), names, numbers);
+  const gathered = gatherTraces(await openScan(source, names, rows), names, numbers);
   const scan = await openScan(new TableSource(gathered), names);
   const show = new TraceView(scan, mentions);
   return found.map((trace) => show.result(trace, findTrace(gathered.ids, trace.traceId)));

@@ -24,7 +24,8 @@ export async function cutTraces(source: SpanSource, longNs: bigint): Promise<Cut
   const names: ColumnName[] = ["parentDistance", "parentSpanId", "start"];
   if (isLong) names.push("duration");
   const noted = source.notes?.get(name);
-  const scan = await openScan(source, noted === undefined ? names : [], { counted: names });
+  const scan = await openScan(source, noted === undefined ? names : []);
+  await scan.count(names);
   const cuts = noted === undefined ? findCuts(scan, isLong ? longNs : undefined) : wordsOf({ bytes: noted });
   if (noted === undefined) source.notes?.set(name, new Uint8Array(cuts.buffer));
   const { ids } = scan.traces;

@@ -58,7 +58,7 @@ export async function gatherColumns(
     .toSorted((a, b) => a - b);
   if (numbers.length === 0) return undefined;
   const rows = rowsOfTraces({ traceStart: (trace) => table.firstRows[trace] ?? 0 }, numbers);
-  return gatherTraces(await openScan(source, names, { rows }), names, numbers);
+  return gatherTraces(await openScan(source, names, rows), names, numbers);
 }
 
 /** Rows put together at a time, so that memory stays bounded however many traces are split. */

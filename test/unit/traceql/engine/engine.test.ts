@@ -40,7 +40,8 @@ async function measure(sources: readonly SpanSource[], text: string): Promise<Me
 function counted(source: SpanSource): { source: SpanSource; loads: (readonly ColumnName[])[] } {
   const loads: (readonly ColumnName[])[] = [];
   const load: SpanSource["load"] = (names, rows) => {
-    loads.push(names);
+    // Without rows they are only counted.
+    if (rows?.length !== 0) loads.push(names);
     return source.load(names, rows);
   };
   return { source: { ...source, load }, loads };
@@ -87,12 +88,37 @@ describe("search: bounds", () => {
     }
   });
 
-  test("one load to find, one to show", async () => {
+  test("one load to find, one for times, one to show", async () => {
     const { source, loads } = counted(plainSource(SPANS, { pageRows: 8 }));
     await find([source], '{ name = "GET" && span.x != nil } | select(span.y)');
-    expect(loads).toHaveLength(2);
+    expect(loads).toHaveLength(3);
     expect(loads[0]).not.toContain("duration");
     expect(loads[0]).not.toContain("spanId");
+    expect(loads[1]).toEqual(["start"]);
+  });
+
+  test("no times of a source whose traces are older than enough others", async () => {
+    const [span] = SPANS;
+    if (span === undefined) throw new Error("no span");
+    const spanAt = (seconds: bigint, traceId: string) => {
+      const start = SPANS_START + seconds * SECOND;
+      return { ...span, traceId, start, end: start + SECOND };
+    };
+    const sources = [
+      counted(plainSource([spanAt(0n, "1".repeat(32))])),
+      // One more than the page has: whether there is a next one.
+      counted(plainSource([spanAt(20n, "2".repeat(32)), spanAt(21n, "3".repeat(32))])),
+    ];
+    const page = { ...ALL, limit: 1 };
+    const found = await find(
+      sources.map(({ source }) => source),
+      "{ kind != unspecified || true }",
+      page,
+    );
+    expect(found.total).toBe(3);
+    const [older, newer] = sources.map(({ loads }) => loads.flat());
+    expect(newer).toContain("start");
+    expect(older).not.toContain("start");
   });
 
   test("a value that no dictionary has: no page is decoded", async () => {
