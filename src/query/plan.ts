@@ -122,10 +122,14 @@ function spread(jobs: readonly BlockJob[], { scanners }: Pick<PoolLimits, "scann
     .toSorted((a, b) => compareText(a.scanner, b.scanner));
 }
 
+/** 2^32 by the golden ratio: multiples of it, modulo 2^32, lie evenly however many they are. */
+const GOLDEN = 0x9e3779b1;
+
+/** Blocks with ids one behind the other, or so many apart as merges leave, are spread evenly. */
 function scannerOf({ shard, block: { id } }: BlockJob, scanners: number): string {
   const { tenant, shard: index } = parseShardName(shard);
-  const hash = mix32(mix32(index) ^ (id % 2 ** 32));
-  return scannerName(tenant, hash % scanners);
+  const place = (mix32(index) + Math.imul(id % 2 ** 32, GOLDEN)) >>> 0;
+  return scannerName(tenant, Math.floor((place / 2 ** 32) * scanners));
 }
 
 function partOf(job: ScanJob): { readonly id: number; readonly maxEndSeconds: number } {

@@ -92,7 +92,7 @@ async function evaluate<T>(
 
 /** With Scanners for blocks; what is live is looked into here. */
 async function evaluatePooled<T>(
-  { limits, scannerOf }: ScanDeps,
+  { limits, scannerOf, cache }: ScanDeps,
   task: ScanTask<T>,
   { io, plan, newBeyond }: ScanSources & { readonly newBeyond: () => BeyondWindow },
   watched: readonly WatchedSource<ScanJob>[],
@@ -107,7 +107,8 @@ async function evaluatePooled<T>(
     const { maxSplitTraces } = ports.limits;
     const { result, beyond } = await group.evaluate(async () => {
       const beyondWindow = newBeyond();
-      const scan = { group, places, maxSplitTraces, beyond: beyondWindow };
+      const { splits } = cache;
+      const scan = { group, places, maxSplitTraces, splits, beyond: beyondWindow };
       return { result: await task.evaluatePooled(scan), beyond: beyondWindow };
     });
     return { result, failures: group.failures, beyond, pooledBytes: group.inspectedBytes };

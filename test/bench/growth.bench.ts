@@ -165,6 +165,9 @@ interface Figures {
   readonly scanners: number;
   readonly worker: number;
   readonly wall: number;
+  /** The Worker's share, and the modelled time, of a Worker that knows nothing of these blocks. */
+  readonly coldWorker: number;
+  readonly coldWall: number;
 }
 
 async function measure(blocks: readonly CatalogueBlock[], text: string): Promise<Figures & { note: string }> {
@@ -176,32 +179,47 @@ async function measure(blocks: readonly CatalogueBlock[], text: string): Promise
   if ((await run(pooled, text)) !== expected) throw new Error(`${text}: the pool gives something else`);
   const samples: Figures[] = [];
   for (let round = 0; round < 5; round++) {
+    measured.begin();
     let start = cpuNow();
+    await run({ ...pooled, cache: new ScanCache(limits.scan) }, text);
+    const coldWorker = cpuNow() - start - measured.cpuMs;
+    const coldWall = coldWorker + measured.spanMs;
+    start = cpuNow();
     await run(alone, text);
     const own = cpuNow() - start;
     measured.begin();
     start = cpuNow();
     await run(pooled, text);
     const worker = cpuNow() - start - measured.cpuMs;
-    samples.push({ alone: own, scanners: measured.cpuMs, worker, wall: worker + measured.spanMs });
+    const wall = worker + measured.spanMs;
+    samples.push({ alone: own, scanners: measured.cpuMs, worker, wall, coldWorker, coldWall });
   }
   const of = (name: keyof Figures): number => median(samples.map((sample) => sample[name]));
   const { pool } = measured;
   const note =
     `${pool.count("scan")} object calls, ${pool.calls.length} messages, ` +
     `${((pool.sentBytes + pool.receivedBytes) / MIB).toFixed(1)} MiB, ${measured.rounds.length} rounds`;
-  return { alone: of("alone"), scanners: of("scanners"), worker: of("worker"), wall: of("wall"), note };
+  return {
+    alone: of("alone"),
+    scanners: of("scanners"),
+    worker: of("worker"),
+    wall: of("wall"),
+    coldWorker: of("coldWorker"),
+    coldWall: of("coldWall"),
+    note,
+  };
 }
 
 const all = await benchBlocks(Math.max(...COUNTS), SMALL_BLOCK_SPANS);
 console.log(`blocks of ${SMALL_BLOCK_SPANS} spans, hot; ms of CPU, medians of 5`);
 for (const [name, text] of Object.entries(QUERIES)) {
   for (const count of COUNTS) {
-    const { alone, scanners, worker, wall, note } = await measure(all.slice(0, count), text);
-    const ms = [alone, scanners, worker, wall].map((each) => each.toFixed(0));
+    const figures = await measure(all.slice(0, count), text);
+    const { alone, scanners, worker, wall, coldWorker, coldWall, note } = figures;
+    const ms = [alone, scanners, worker, wall, coldWorker, coldWall].map((each) => each.toFixed(0));
     console.log(
       `${name.padEnd(20)} ${String(count).padStart(3)} blocks: alone ${ms[0]}; pool: Scanners ${ms[1]}, ` +
-        `Worker ${ms[2]}, slowest way ${ms[3]} (${note})`,
+        `Worker ${ms[2]}, slowest way ${ms[3]}; a new Worker ${ms[4]}, ${ms[5]} (${note})`,
     );
   }
 }

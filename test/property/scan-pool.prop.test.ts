@@ -32,6 +32,8 @@ interface Stored {
   readonly repeatEvery: number;
   /** How spans come into parts: one by one, trace by trace, or by their starts. */
   readonly split: "spans" | "traces" | "times";
+  /** So many of the last parts come after everything was asked once: what is known by then is no longer true. */
+  readonly later: number;
 }
 
 const arbStored: fc.Arbitrary<Stored> = fc.record({
@@ -41,6 +43,7 @@ const arbStored: fc.Arbitrary<Stored> = fc.record({
   mergedAfter: fc.nat(7),
   repeatEvery: fc.constantFrom(2, 5, 1000),
   split: fc.constantFrom("spans", "traces", "times", "times"),
+  later: fc.constantFrom(0, 1, 2),
 });
 
 const arbPool = fc.record({
@@ -48,6 +51,9 @@ const arbPool = fc.record({
   sliceRows: fc.constantFrom(1, 20, 1_000_000),
   maxMessageBytes: fc.constantFrom(40_000, 8_000_000),
 });
+
+/** Of what the Worker keeps of split traces: nothing, which traces these are, all. */
+const arbSplitCacheBytes = fc.constantFrom(0, 1000, 4000, DEFAULT_LIMITS.scan.splitCacheBytes);
 
 /** Spans in no two of which the order of rows would be left to the bytes that they were sent as. */
 function spansOf({ seed, spanCount }: Stored): PlainSpan[] {
@@ -58,7 +64,12 @@ function spansOf({ seed, spanCount }: Stored): PlainSpan[] {
   return [...new Map(spans as [string, PlainSpan][]).values()];
 }
 
-async function worldOf(stored: Stored): Promise<ScanWorld> {
+/** @param ask is called when some of the spans are there, and again when all are */
+async function withWorld(
+  stored: Stored,
+  splitCacheBytes: number,
+  ask: (world: ScanWorld) => Promise<void>,
+): Promise<void> {
   const random = makeRandom(stored.seed);
   const parts: PlainSpan[][] = stored.parts.map(() => []);
   const spans = spansOf(stored).toSorted((a, b) => Number(a.start - b.start));
@@ -73,7 +84,7 @@ async function worldOf(stored: Stored): Promise<ScanWorld> {
     if (i % stored.repeatEvery === 0) partOf(span, i)?.push(span);
   });
   // Traces go on beyond the margin of some windows.
-  const scan = { ...DEFAULT_LIMITS.scan, traceMarginMs: 1000 };
+  const scan = { ...DEFAULT_LIMITS.scan, traceMarginMs: 1000, splitCacheBytes };
   const world = new ScanWorld(stored.seed, { scan });
   for (const [i, kind] of stored.parts.entries()) {
     const own = parts[i] ?? [];
@@ -83,8 +94,9 @@ async function worldOf(stored: Stored): Promise<ScanWorld> {
       await world.tick();
     }
     if (i === stored.mergedAfter) await world.runJobs();
+    if (i + 1 === stored.parts.length - stored.later) await ask(world);
   }
-  return world;
+  if (stored.later > 0) await ask(world);
 }
 
 /** Which of 0 and -0 stands for both depends on which came first. */
@@ -148,9 +160,19 @@ const arbTags = fc.record({
   maxBytes: fc.constantFrom(4, 20, Infinity),
 });
 
-function poolOf(world: ScanWorld, more: Parameters<typeof pooledLimits>[1]) {
-  const limits = pooledLimits(world.deps.limits, more);
-  return { limits, pool: new ScanPool(limits, world.reader) };
+/** The pool of a world. */
+class Pools {
+  readonly #more: Parameters<typeof pooledLimits>[1];
+  #pool: ScanPool | undefined;
+
+  constructor(more: Parameters<typeof pooledLimits>[1]) {
+    this.#more = more;
+  }
+
+  of(world: ScanWorld) {
+    const limits = pooledLimits(world.deps.limits, this.#more);
+    return { limits, pool: (this.#pool ??= new ScanPool(limits, world.reader)) };
+  }
 }
 
 /** A query that the parser takes. */
@@ -171,24 +193,28 @@ describe("scan pool", () => {
       fc.asyncProperty(
         arbStored,
         arbPool,
+        arbSplitCacheBytes,
         fc.array(arbSearch, { minLength: 1, maxLength: 8 }),
-        async (stored, options, queries) => {
-          const world = await worldOf(stored);
-          const { limits, pool } = poolOf(world, options);
-          for (const { text, ...page } of queries) {
-            const query = parsed(text);
-            if (query?.kind !== "search") continue;
-            let cursor: SearchCursor | undefined;
-            do {
-              const input = { query, ...page, cursor };
-              await expectSame(world, pool, limits, (deps) => runSearch(deps, input));
-              const next = await runSearch(world.deps, input).catch(() => undefined);
-              if (cursor === undefined && (next?.total ?? 0) > 0) found++;
-              cursor = next?.cursor;
-              asked++;
-            } while (cursor !== undefined);
-          }
-          looked += pool.count("cut");
+        async (stored, options, splitCacheBytes, queries) => {
+          const pools = new Pools(options);
+          await withWorld(stored, splitCacheBytes, async (world) => {
+            const { limits, pool } = pools.of(world);
+            for (const { text, ...page } of queries) {
+              const query = parsed(text);
+              if (query?.kind !== "search") continue;
+              let cursor: SearchCursor | undefined;
+              do {
+                const input = { query, ...page, cursor };
+                await expectSame(world, pool, limits, (deps) => runSearch(deps, input));
+                const next = await runSearch(world.deps, input).catch(() => undefined);
+                if (cursor === undefined && (next?.total ?? 0) > 0) found++;
+                cursor = next?.cursor;
+                asked++;
+              } while (cursor !== undefined);
+            }
+            looked += pool.count("cut");
+            pool.calls.length = 0;
+          });
         },
       ),
       { numRuns: 60 },
@@ -204,24 +230,27 @@ describe("scan pool", () => {
       fc.asyncProperty(
         arbStored,
         arbPool,
+        arbSplitCacheBytes,
         fc.array(arbMetrics, { minLength: 1, maxLength: 8 }),
-        async (stored, options, queries) => {
-          const world = await worldOf(stored);
-          const { limits, pool } = poolOf(world, options);
-          for (const { text, isInstant, window, ...rest } of queries) {
-            const query = parsed(text);
-            if (query?.kind !== "metrics") continue;
-            const { startNs, endNs } = window;
-            const intervals = isInstant
-              ? instantInterval(startNs, endNs)
-              : rangeIntervals(startNs, endNs, 7n * SECOND);
-            const input = { query, intervals, ...rest };
-            await expectSame(world, pool, limits, async (deps) => {
-              const run = await runMetrics(deps, input);
-              if (run.series.length > 0) found++;
-              return run;
-            });
-          }
+        async (stored, options, splitCacheBytes, queries) => {
+          const pools = new Pools(options);
+          await withWorld(stored, splitCacheBytes, async (world) => {
+            const { limits, pool } = pools.of(world);
+            for (const { text, isInstant, window, ...rest } of queries) {
+              const query = parsed(text);
+              if (query?.kind !== "metrics") continue;
+              const { startNs, endNs } = window;
+              const intervals = isInstant
+                ? instantInterval(startNs, endNs)
+                : rangeIntervals(startNs, endNs, 7n * SECOND);
+              const input = { query, intervals, ...rest };
+              await expectSame(world, pool, limits, async (deps) => {
+                const run = await runMetrics(deps, input);
+                if (run.series.length > 0) found++;
+                return run;
+              });
+            }
+          });
         },
       ),
       { numRuns: 60 },
@@ -237,17 +266,19 @@ describe("scan pool", () => {
         arbPool,
         fc.array(arbTags, { minLength: 1, maxLength: 6 }),
         async (stored, options, queries) => {
-          const world = await worldOf(stored);
-          const { limits, pool } = poolOf(world, options);
-          for (const { field, filter, ...rest } of queries) {
-            const input = { window: WINDOW, filter: filter && parseCondition(filter), ...rest };
-            await expectSame(world, pool, limits, async (deps) => {
-              if (field === undefined) return runTagNames(deps, input);
-              const run = await runTagValues(deps, { ...input, field: parseField(field) });
-              if (run.values.length > 1) found++;
-              return run;
-            });
-          }
+          const pools = new Pools(options);
+          await withWorld(stored, DEFAULT_LIMITS.scan.splitCacheBytes, async (world) => {
+            const { limits, pool } = pools.of(world);
+            for (const { field, filter, ...rest } of queries) {
+              const input = { window: WINDOW, filter: filter && parseCondition(filter), ...rest };
+              await expectSame(world, pool, limits, async (deps) => {
+                if (field === undefined) return runTagNames(deps, input);
+                const run = await runTagValues(deps, { ...input, field: parseField(field) });
+                if (run.values.length > 1) found++;
+                return run;
+              });
+            }
+          });
         },
       ),
       { numRuns: 60 },

@@ -26,7 +26,9 @@ import {
 } from "../../traceql/engine/search/find-traces.ts";
 import { showColumns, showTraces } from "../../traceql/engine/search/show-traces.ts";
 import { type CutTrace, cutTraces } from "../../traceql/engine/tables/cut-traces.ts";
-import { type ColumnsOf, gatherPart, partColumns } from "../../traceql/engine/tables/split-traces.ts";
+import { gatherColumns, partColumns } from "../../traceql/engine/tables/split-traces.ts";
+import { flagsOf, type WantedPart } from "../../traceql/engine/tables/split-cache.ts";
+import type { SpanTable } from "../../traceql/engine/tables/span-table.ts";
 import { findTrace } from "../../traceql/engine/tables/trace-ids.ts";
 import type { Exemplar, TraceResult } from "../../traceql/results.ts";
 import type { SpanSource, TraceTable } from "../../traceql/storage.ts";
@@ -41,15 +43,7 @@ import {
   valuesIn,
   type ValuesQuery,
 } from "../tags/tag-parts.ts";
-import type {
-  CutInput,
-  GatherInput,
-  PooledQuery,
-  Questions,
-  SplitFlags,
-  SplitPart,
-  TraceLists,
-} from "./questions.ts";
+import type { CutInput, LeftOut, PooledQuery, Questions, SplitColumns, TraceList } from "./questions.ts";
 import { hashesOf, makeDigest, placesIn } from "./trace-digest.ts";
 
 type QueryOf<K extends PooledQuery["kind"]> = PooledQuery & { readonly kind: K };
@@ -100,16 +94,19 @@ export function passedTests(query: CompiledQuery, sources: readonly SpanSource[]
   );
 }
 
-/** Columns that a pass needs of traces that several sources have parts of. */
-export function columnsOfPass(query: CompiledQuery, pass: GatherInput["pass"]): ColumnsOf {
-  if (query.kind === "metrics") {
-    return (source) => query.leaves.flatMap((leaf) => splitColumns(leaf, source));
+/** What a query needs of traces that several sources have parts of. */
+export function splitColumnsOf(query: CompiledQuery, source: SpanSource): SplitColumns {
+  switch (query.kind) {
+    case "search": {
+      const { pipeline, mentions } = query.plan;
+      return { first: findColumns(pipeline, source, EVERYTHING), second: showColumns(mentions, source) };
+    }
+    case "metrics":
+      return { first: [...new Set(query.leaves.flatMap((leaf) => splitColumns(leaf, source)))], second: [] };
+    case "tag-names":
+    case "tag-values":
+      return { first: [], second: [] };
   }
-  assert(query.kind === "search", "tags have no traces");
-  const { plan } = query;
-  return pass === "first"
-    ? (source) => findColumns(plan.pipeline, source, EVERYTHING)
-    : (source) => showColumns(plan.mentions, source);
 }
 
 /** Does the work on one source, of so many rows; may wait before or after it. */
@@ -127,10 +124,6 @@ export class Evaluation implements Evaluators {
   readonly #onSource: OnSource;
   /** By source: made once, asked for twice. */
   readonly #hashes = new Map<SpanSource, Uint32Array>();
-  /** By source: which of its traces were in the last answer to `traces`. */
-  #places: readonly Uint32Array[] = [];
-  /** What was said of these last. */
-  #split: SplitFlags = [];
 
   constructor(query: CompiledQuery, sources: readonly SpanSource[], onSource: OnSource) {
     this.#query = query;
@@ -139,9 +132,7 @@ export class Evaluation implements Evaluators {
   }
 
   async digest(): Promise<Questions["digest"]["answer"]> {
-    // What all sources are asked is read at the same time.
-    const read = await settleAll(this.#sources, PLATFORM.connections, (source) => source.traces());
-    for (const result of read) if (result.status === "rejected") throw result.reason;
+    await this.#readTraces();
     return makeDigest(await this.#each((source) => this.#hashesOf(source)));
   }
 
@@ -155,28 +146,25 @@ export class Evaluation implements Evaluators {
     return cuts;
   }
 
-  async traces(hashes: Uint32Array): Promise<TraceLists> {
+  async traces(hashes: Uint32Array): Promise<TraceList[]> {
     const wanted = makeDigest([hashes]);
-    this.#places = await this.#each(async (source) => placesIn(wanted, await this.#hashesOf(source)));
-    const lists = await this.#each(
-      async (source, index) => pick(await source.traces(), this.#places[index] ?? NO_PLACES),
-      0,
+    return this.#each(async (source) =>
+      pick(await source.traces(), placesIn(wanted, await this.#hashesOf(source))),
     );
-    return { ids: lists.map(({ ids }) => ids), rows: lists.map(({ rows }) => rows) };
   }
 
-  async find(split: SplitFlags): Promise<FoundTraces> {
-    this.#split = split;
+  async find(leftOut: LeftOut): Promise<FoundTraces> {
     const query = this.#query;
     assert(query.kind === "search", "a search finds");
     const { plan, window } = query;
+    await this.#look(leftOut);
     let found = NOTHING_FOUND;
     for (const [index, source] of newestFirst(this.#sources)) {
       if (!isWorthSearching(plan, [source], window)) continue;
       const wantedFromNs = found.traces[window.limit - 1]?.startNs;
       const own = await this.#onSource(source.rowCount, async () =>
         findTraces(source, plan.pipeline, window, {
-          skip: await this.#skipped(source, index, split),
+          skip: await skipped(source, leftOut[index]),
           wantedFromNs,
         }),
       );
@@ -199,13 +187,14 @@ export class Evaluation implements Evaluators {
     return found.flatMap(({ traceId }) => results.get(traceId) ?? []);
   }
 
-  async measure(split: SplitFlags): Promise<Questions["measure"]["answer"]> {
+  async measure(leftOut: LeftOut): Promise<Questions["measure"]["answer"]> {
     const query = this.#query;
     assert(query.kind === "metrics", "metrics measure");
+    await this.#look(leftOut);
     const state = new MetricsState(query.plan, { ...query.query, maxSeries: Infinity });
     for (const [index, source] of this.#sources.entries()) {
       await this.#onSource(source.rowCount, async () =>
-        state.measure(source, index, await this.#skipped(source, index, split)),
+        state.measure(source, index, await skipped(source, leftOut[index])),
       );
     }
     return state.part();
@@ -217,16 +206,14 @@ export class Evaluation implements Evaluators {
     return this.#onSource(0, () => showChosen(query.leaves, this.#sources, chosen));
   }
 
-  async gather({ ids, pass, isOfAll }: GatherInput): Promise<readonly SplitPart[]> {
-    const columnsOf = columnsOfPass(this.#query, pass);
-    const parts = await this.#each(async (source, index) => {
-      const part = await gatherPart(source, ids, columnsOf);
-      // What is not read counts all the same: it is asked for.
-      const isCounted = isOfAll && part === undefined && this.#split[index]?.includes(1) === true;
-      if (isCounted) await source.load(partColumns(source, columnsOf), NO_PLACES);
-      return part;
-    }, 0);
-    return parts.flatMap((table, source) => (table === undefined ? [] : [{ source, table }]));
+  async gather(wanted: readonly WantedPart[]): Promise<readonly SpanTable[]> {
+    const tables: SpanTable[] = [];
+    for (const { source: index, traces, names } of wanted) {
+      const source = this.#sources[index];
+      assert(source !== undefined, "parts are of sources that were told of");
+      tables.push(await this.#onSource(0, () => gatherColumns(source, traces, names)));
+    }
+    return tables;
   }
 
   async tagNames(): Promise<Questions["tagNames"]["answer"]> {
@@ -250,14 +237,20 @@ export class Evaluation implements Evaluators {
     return results;
   }
 
-  /** 1 for each trace of the source that is left out; undefined: none is. */
-  async #skipped(source: SpanSource, index: number, split: SplitFlags): Promise<Uint8Array | undefined> {
-    const flags = split[index];
-    if (flags === undefined || !flags.includes(1)) return undefined;
-    const { firstRows } = await source.traces();
-    const skip = new Uint8Array(firstRows.length - 1);
-    (this.#places[index] ?? NO_PLACES).forEach((place, i) => (skip[place] = flags[i] ?? 0));
-    return skip;
+  /** What it takes to find and to take out split traces counts as looked at even where all of it is known already. */
+  async #look(leftOut: LeftOut): Promise<void> {
+    await this.#readTraces();
+    for (const [index, source] of this.#sources.entries()) {
+      if ((leftOut[index] ?? NO_TRACES).length === 0) continue;
+      const names = partColumns(source, () => splitColumnsOf(this.#query, source).first);
+      await source.load(names, NO_TRACES);
+    }
+  }
+
+  /** What all sources are asked is read at the same time. */
+  async #readTraces(): Promise<void> {
+    const read = await settleAll(this.#sources, PLATFORM.connections, (source) => source.traces());
+    for (const result of read) if (result.status === "rejected") throw result.reason;
   }
 
   async #hashesOf(source: SpanSource): Promise<Uint32Array> {
@@ -267,20 +260,25 @@ export class Evaluation implements Evaluators {
   }
 }
 
-const NO_PLACES = new Uint32Array(0);
+const NO_TRACES = new Uint32Array(0);
+
+async function skipped(
+  source: SpanSource,
+  leftOut: Uint32Array = NO_TRACES,
+): Promise<Uint8Array | undefined> {
+  if (leftOut.length === 0) return undefined;
+  const { firstRows } = await source.traces();
+  return flagsOf(leftOut, firstRows.length - 1);
+}
 
 /** With their numbers. */
 function newestFirst(sources: readonly SpanSource[]): [number, SpanSource][] {
   return [...sources.entries()].toSorted(([, a], [, b]) => compareNewest(a.bounds, b.bounds));
 }
 
-/** Some of the traces, with their rows. */
-function pick({ ids, firstRows }: TraceTable, places: Uint32Array): { ids: Uint8Array; rows: Uint32Array } {
-  const picked = new Uint8Array(16 * places.length);
-  const rows = new Uint32Array(places.length);
-  places.forEach((place, i) => {
-    picked.set(ids.subarray(16 * place, 16 * (place + 1)), 16 * i);
-    rows[i] = (firstRows[place + 1] ?? 0) - (firstRows[place] ?? 0);
-  });
-  return { ids: picked, rows };
+function pick({ ids, firstRows }: TraceTable, traces: Uint32Array): TraceList {
+  const picked = new Uint8Array(16 * traces.length);
+  traces.forEach((trace, i) => picked.set(ids.subarray(16 * trace, 16 * (trace + 1)), 16 * i));
+  const rows = traces.map((trace) => (firstRows[trace + 1] ?? 0) - (firstRows[trace] ?? 0));
+  return { ids: picked, traces, rows };
 }

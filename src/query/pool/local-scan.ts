@@ -45,6 +45,7 @@ export function memoryMember(query: PooledQuery, sources: readonly SpanSource[])
 function memberOf(scan: SourceScan, jobs: ReadonlyMap<string, ScanJob>): ScanMember {
   return {
     jobs,
+    isOfBlocks: false,
     begin: () => undefined,
     ask: (question) => scan.ask(question),
     close: () => scan.release(),

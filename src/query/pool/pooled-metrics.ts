@@ -11,7 +11,7 @@ import { metricsProspects } from "../../traceql/engine/prospects.ts";
 import type { Exemplar, MetricsResult } from "../../traceql/results.ts";
 import type { SourceSummary } from "./questions.ts";
 import type { Said, ScanGroup, ScanMember } from "./scan-group.ts";
-import { findSplit, gatherWhole, orderOf } from "./split-traces.ts";
+import { findSplit } from "./split-traces.ts";
 import { anyPassed, plannedSources, type PooledScan } from "./pooled-scan.ts";
 
 /** @throws as `metrics` does */
@@ -27,16 +27,10 @@ export async function pooledMetrics(
   const state = new MetricsState(plan, options);
   const origins = new Origins(summaries);
   if (isWorthMeasuring(plan, options, anyPassed(summaries))) {
-    const { flagsOf, batches } = await findSplit(scan);
-    for (const { member, value } of await group.askEach("measure", flagsOf)) {
-      state.add(origins.numbered(member, value));
-    }
-    const order = orderOf(plannedSources(scan, summaries));
-    for (const batch of batches) {
-      for (const whole of await gatherWhole(group, order, batch, "first")) {
-        await state.measure(whole, undefined);
-      }
-    }
+    const split = await findSplit(scan, plannedSources(scan, summaries));
+    const measured = await group.askEach("measure", (member) => split.leftOutOf(member));
+    for (const { member, value } of measured) state.add(origins.numbered(member, value));
+    for await (const whole of split.whole()) await state.measure(whole, undefined);
   }
   return state.result((chosen) => showChosen(group, origins, chosen));
 }

@@ -1,4 +1,5 @@
 // What a pooled query is evaluated with.
+import type { SplitCache } from "../../traceql/engine/tables/split-cache.ts";
 import type { ScanJob } from "../plan.ts";
 import type { BeyondWindow } from "../whole-traces.ts";
 import type { SourceSummary, SummarizedSource } from "./questions.ts";
@@ -10,6 +11,8 @@ export interface PooledScan {
   readonly places: ReadonlyMap<ScanJob, number>;
   /** Traces at most that several sources have parts of. */
   readonly maxSplitTraces: number;
+  /** What is known of them from earlier queries. */
+  readonly splits: SplitCache;
   readonly beyond: BeyondWindow;
 }
 

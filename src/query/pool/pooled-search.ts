@@ -6,6 +6,7 @@ import {
   compareNewest,
   compileSearch,
   NOTHING_FOUND,
+  pageOf,
   type SearchOptions,
   type SearchPlan,
 } from "../../traceql/engine/search.ts";
@@ -20,8 +21,8 @@ import { findTrace } from "../../traceql/engine/tables/trace-ids.ts";
 import type { SearchResult, TraceResult } from "../../traceql/results.ts";
 import type { PooledQuery } from "./questions.ts";
 import type { ScanMember } from "./scan-group.ts";
-import { anywhere, findSplit, gatherWhole, orderOf, type SourceOrder } from "./split-traces.ts";
-import { anyPassed, plannedSources, type PooledScan } from "./pooled-scan.ts";
+import { anyPassed, type MemberSource, plannedSources, type PooledScan } from "./pooled-scan.ts";
+import { findSplit, type PooledSplits } from "./split-traces.ts";
 
 /** One trace more than is returned tells whether there is a next page. */
 export function searchedIn(
@@ -49,8 +50,7 @@ class PooledSearch {
   readonly #window: Window;
   /** Who has a found trace; undefined: several sources do. */
   readonly #owners = new Map<string, ScanMember | undefined>();
-  #order: SourceOrder = () => 0;
-  #batchCount = 0;
+  #split: PooledSplits | undefined;
   #found = NOTHING_FOUND;
 
   constructor(scan: PooledScan, query: PooledQuery & { readonly kind: "search" }, limit: number) {
@@ -64,29 +64,22 @@ class PooledSearch {
   async run(): Promise<SearchResult> {
     const summaries = await this.#scan.group.askAll("summary", this.#query);
     const sources = plannedSources(this.#scan, summaries);
-    this.#order = orderOf(sources.toSorted((a, b) => compareNewest(a.bounds, b.bounds)));
     const prospects = searchProspects(this.#plan.pipeline, this.#window);
-    if (prospects.isWorth(anyPassed(summaries))) await this.#find();
-    const page = this.#found.traces.slice(0, this.#limit);
-    const last = page.at(-1);
-    const hasMore = this.#found.traces.length > page.length;
-    return {
-      traces: await this.#show(page),
-      total: this.#found.total,
-      cursor: hasMore && last ? { startNs: last.startNs, traceId: last.traceId } : undefined,
-      inspectedTraces: this.#found.inspectedTraces,
-      inspectedSpans: this.#found.inspectedSpans,
-    };
+    if (prospects.isWorth(anyPassed(summaries))) await this.#find(sources);
+    return pageOf(this.#found, this.#limit, (page) => this.#show(page));
   }
 
-  async #find(): Promise<void> {
-    const { flagsOf, batches } = await findSplit(this.#scan);
-    this.#batchCount = batches.length;
-    for (const { member, value } of await this.#scan.group.askEach("find", flagsOf)) this.#add(value, member);
-    for (const batch of batches) {
-      for (const whole of await gatherWhole(this.#scan.group, this.#order, batch, "first")) {
-        this.#add(await findTraces(whole, this.#plan.pipeline, this.#window), undefined);
-      }
+  async #find(sources: readonly MemberSource[]): Promise<void> {
+    const { group } = this.#scan;
+    const split = await findSplit(
+      this.#scan,
+      sources.toSorted((a, b) => compareNewest(a.bounds, b.bounds)),
+    );
+    this.#split = split;
+    const found = await group.askEach("find", (member) => split.leftOutOf(member));
+    for (const { member, value } of found) this.#add(value, member);
+    for await (const whole of split.whole()) {
+      this.#add(await findTraces(whole, this.#plan.pipeline, this.#window), undefined);
     }
   }
 
@@ -104,21 +97,17 @@ class PooledSearch {
     for (const { value } of await this.#scan.group.ask<"show">(asked)) {
       for (const result of value) results.set(result.traceId, result);
     }
-    const split = byOwner.get(undefined) ?? [];
-    if (split.length > 0)
-      for (const result of await this.#showSplit(split)) results.set(result.traceId, result);
+    for (const result of await this.#showSplit(byOwner.get(undefined) ?? [])) {
+      results.set(result.traceId, result);
+    }
     return page.flatMap(({ traceId }) => results.get(traceId) ?? []);
   }
 
   async #showSplit(found: readonly FoundTrace[]): Promise<TraceResult[]> {
     const results: TraceResult[] = [];
     const ids = found.map(({ traceId }) => traceId);
-    for (const whole of await gatherWhole(
-      this.#scan.group,
-      this.#order,
-      anywhere(ids, this.#batchCount === 1),
-      "second",
-    )) {
+    if (this.#split === undefined) return results;
+    for await (const whole of this.#split.shown(ids)) {
       const { ids: own } = await whole.traces();
       const here = found.filter(({ traceId }) => findTrace(own, traceId) >= 0);
       results.push(...(await showTraces(whole, this.#plan.mentions, here)));

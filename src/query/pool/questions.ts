@@ -4,9 +4,10 @@ import type { ChosenSpans, MetricsPart } from "../../traceql/engine/metrics.ts";
 import type { Intervals } from "../../traceql/engine/metrics/intervals.ts";
 import type { FoundTrace, FoundTraces, Window } from "../../traceql/engine/search/find-traces.ts";
 import type { CutTrace } from "../../traceql/engine/tables/cut-traces.ts";
+import type { WantedPart } from "../../traceql/engine/tables/split-cache.ts";
 import type { SpanTable } from "../../traceql/engine/tables/span-table.ts";
 import type { Exemplar, TraceResult } from "../../traceql/results.ts";
-import type { SourceBounds } from "../../traceql/storage.ts";
+import type { ColumnName, SourceBounds } from "../../traceql/storage.ts";
 import type { ErrorKind } from "../../util/errors.ts";
 import type { BlockJob } from "../plan.ts";
 import type { SourceFailure } from "../sources.ts";
@@ -38,7 +39,7 @@ export type PooledQuery =
     };
 
 /** One that was made by other code is refused: during a deploy the versions of Worker and object differ for minutes. */
-export const QUESTIONS_VERSION = 1;
+export const QUESTIONS_VERSION = 2;
 
 export interface ScanRequest {
   readonly version: number;
@@ -52,6 +53,16 @@ export interface SummarizedSource {
   readonly job: string;
   readonly bounds: SourceBounds;
   readonly rowCount: number;
+  /** What it takes of traces that other sources have parts of too. */
+  readonly split: SplitColumns;
+}
+
+/** Columns that the query needs of a source, beside those by which traces are put together. */
+export interface SplitColumns {
+  /** For what is found or measured, */
+  readonly first: readonly ColumnName[];
+  /** and for what is shown. */
+  readonly second: readonly ColumnName[];
 }
 
 /** A source is a row group of a block or a group of live spans; it is named by its place in the list. */
@@ -61,22 +72,18 @@ export interface SourceSummary {
   readonly passed: readonly boolean[];
 }
 
-/** By source. */
-export interface TraceLists {
-  /** Ascending trace ids, 16 bytes each. */
-  readonly ids: readonly Uint8Array[];
-  /** Rows of each of these traces. */
-  readonly rows: readonly Uint32Array[];
+/** Some traces of a source. */
+export interface TraceList {
+  /** Ascending, 16 bytes each. */
+  readonly ids: Uint8Array;
+  /** Their numbers in the source. */
+  readonly traces: Uint32Array;
+  /** Rows of each. */
+  readonly rows: Uint32Array;
 }
 
-/** By source: 1 for each trace of its list in the last answer to `traces` that is in several sources. Empty: none is. */
-export type SplitFlags = readonly Uint8Array[];
-
-/** What a source has of traces that others have parts of too. */
-export interface SplitPart {
-  readonly source: number;
-  readonly table: SpanTable;
-}
+/** By source: numbers of its traces that others have parts of too. Sources that are missing at the end have none. */
+export type LeftOut = readonly Uint32Array[];
 
 export interface Questions {
   /** Begins an evaluation, of the query that the session was begun for or of another one. */
@@ -85,17 +92,17 @@ export interface Questions {
   cut: { readonly input: CutInput; readonly answer: readonly (readonly CutTrace[])[] };
   /** Which traces there are, in short. */
   digest: { readonly input: undefined; readonly answer: TraceDigest };
-  /** The traces with these hashes. */
-  traces: { readonly input: Uint32Array; readonly answer: TraceLists };
+  /** The traces with these hashes, by source. */
+  traces: { readonly input: Uint32Array; readonly answer: readonly TraceList[] };
   /** The search's first pass, without traces that several sources have. */
-  find: { readonly input: SplitFlags; readonly answer: FoundTraces };
+  find: { readonly input: LeftOut; readonly answer: FoundTraces };
   /** Its second pass, of traces that one source has. */
   show: { readonly input: readonly FoundTrace[]; readonly answer: readonly TraceResult[] };
   /** The state of a metrics query, without traces that several sources have. */
-  measure: { readonly input: SplitFlags; readonly answer: MetricsPart };
+  measure: { readonly input: LeftOut; readonly answer: MetricsPart };
   exemplars: { readonly input: readonly ChosenSpans[]; readonly answer: readonly (readonly Exemplar[])[] };
-  /** Parts of traces (32 hex digits each), with the columns that the pass needs. */
-  gather: { readonly input: GatherInput; readonly answer: readonly SplitPart[] };
+  /** Parts of traces, in the order in which they are asked for. */
+  gather: { readonly input: readonly WantedPart[]; readonly answer: readonly SpanTable[] };
   tagNames: { readonly input: undefined; readonly answer: NamesPart };
   tagValues: { readonly input: undefined; readonly answer: ValuesPart };
 }
@@ -104,13 +111,6 @@ export interface CutInput {
   readonly sources: readonly number[];
   /** Traces that last longer may go on elsewhere. */
   readonly longNs: bigint;
-}
-
-export interface GatherInput {
-  readonly ids: readonly string[];
-  readonly pass: "first" | "second";
-  /** Whether the bytes of all sources count that have any split trace, as where all of these are put together. */
-  readonly isOfAll: boolean;
 }
 
 export type QuestionName = keyof Questions;

@@ -29,6 +29,7 @@ type Session = ScanSessionRpc & Partial<Disposable>;
 
 export class RemoteScan implements ScanMember {
   readonly jobs: ReadonlyMap<string, ScanJob>;
+  readonly isOfBlocks = true;
   readonly #pooled: PooledJobs;
   readonly #query: PooledQuery;
   readonly #ports: RemoteScanPorts;

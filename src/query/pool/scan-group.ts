@@ -10,6 +10,8 @@ import type { Answer, FailedJob, Question, QuestionName, Questions } from "./que
 export interface ScanMember {
   /** By name, as in answers. */
   readonly jobs: ReadonlyMap<string, ScanJob>;
+  /** Whether its sources are blocks, which never change: what is known of them is known for good. */
+  readonly isOfBlocks: boolean;
   /** What was asked so far no longer matters. */
   begin(): void;
   /** @throws what makes all of its jobs fail */

@@ -5,7 +5,14 @@ import { isAppError } from "../../util/errors.ts";
 import { settleAll } from "../../util/parallel.ts";
 import { failureOf } from "../sources.ts";
 import type { WatchedSource } from "../watched-source.ts";
-import { type CompiledQuery, compilePooled, Evaluation, type OnSource, passedTests } from "./evaluate.ts";
+import {
+  type CompiledQuery,
+  compilePooled,
+  Evaluation,
+  type OnSource,
+  passedTests,
+  splitColumnsOf,
+} from "./evaluate.ts";
 import type { Answer, FailedJob, PooledQuery, Question, QuestionName, Questions } from "./questions.ts";
 
 export interface SourceScanPorts {
@@ -81,7 +88,12 @@ export class SourceScan {
     const others = this.#ports.others.map((source) => ({ job: "", source }));
     return {
       sources: [...this.#sources.map((source) => ({ job: source.job, source })), ...others].map(
-        ({ job, source: { bounds, rowCount } }) => ({ job, bounds, rowCount }),
+        ({ job, source }) => ({
+          job,
+          bounds: source.bounds,
+          rowCount: source.rowCount,
+          split: splitColumnsOf(this.#query, source),
+        }),
       ),
       passed: passedTests(this.#query, [...this.#sources, ...this.#ports.others]),
     };

@@ -42,6 +42,16 @@ export function makeDigest(lists: readonly Uint32Array[]): TraceDigest {
   return { starts, halves };
 }
 
+/** The hashes in a digest, ascending but for those of a bucket. */
+export function hashesIn({ starts, halves }: TraceDigest): Uint32Array {
+  const hashes = new Uint32Array(halves.length);
+  for (let bucket = 0; bucket < BUCKETS; bucket++) {
+    const end = starts[bucket + 1] ?? 0;
+    for (let i = starts[bucket] ?? 0; i < end; i++) hashes[i] = bucket * BUCKETS + (halves[i] ?? 0);
+  }
+  return hashes;
+}
+
 /** Of each digest the hashes that are in them more than once, all together; and how many different ones these are. */
 export function repeatedIn(digests: readonly TraceDigest[]): {
   readonly repeated: readonly Uint32Array[];

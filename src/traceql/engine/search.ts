@@ -16,8 +16,7 @@ import { searchProspects } from "./prospects.ts";
 import { showColumns, showTraces } from "./search/show-traces.ts";
 import { type Mention, mentionsOf } from "./spansets/mentions.ts";
 import { compilePipeline, type PipelinePlan } from "./spansets/plan.ts";
-import { SplitCache, type SplitSet } from "./tables/split-cache.ts";
-import { gatherSplit } from "./tables/split-traces.ts";
+import { SplitCache, type SourceSplits } from "./tables/split-cache.ts";
 
 export interface SearchOptions {
   /** Traces returned at most, at least 1. */
@@ -77,6 +76,25 @@ export function combineFound(a: FoundTraces, b: FoundTraces, limit: number): Fou
   };
 }
 
+/** One page of what was found, and where the next one begins. @param show makes the results, in order */
+export async function pageOf(
+  found: FoundTraces,
+  limit: number,
+  show: (page: readonly FoundTrace[]) => Promise<TraceResult[]>,
+): Promise<SearchResult> {
+  const { total, inspectedTraces, inspectedSpans } = found;
+  const page = found.traces.slice(0, limit);
+  const last = page.at(-1);
+  const hasMore = found.traces.length > page.length;
+  return {
+    traces: await show(page),
+    total,
+    cursor: hasMore && last ? { startNs: last.startNs, traceId: last.traceId } : undefined,
+    inspectedTraces,
+    inspectedSpans,
+  };
+}
+
 /**
  * Evaluates `query` over the spans of all sources as if they were one: traces that several sources have parts of are
  * put together, spans that several have are counted once.
@@ -99,7 +117,7 @@ class Search {
   readonly #window: Window;
   /** Where each found trace is: in a source or, undefined, in several. */
   readonly #origins = new Map<string, SpanSource | undefined>();
-  #split: SplitSet | undefined;
+  #split: SourceSplits | undefined;
   #found = NOTHING_FOUND;
 
   constructor(sources: readonly SpanSource[], plan: SearchPlan, options: SearchOptions) {
@@ -111,16 +129,7 @@ class Search {
 
   async run(): Promise<SearchResult> {
     if (isWorthSearching(this.#plan, this.#sources, this.#window)) await this.#find();
-    const page = this.#found.traces.slice(0, this.#options.limit);
-    const last = page.at(-1);
-    const hasMore = this.#found.traces.length > page.length;
-    return {
-      traces: await this.#show(page),
-      total: this.#found.total,
-      cursor: hasMore && last ? { startNs: last.startNs, traceId: last.traceId } : undefined,
-      inspectedTraces: this.#found.inspectedTraces,
-      inspectedSpans: this.#found.inspectedSpans,
-    };
+    return pageOf(this.#found, this.#options.limit, (page) => this.#show(page));
   }
 
   async #find(): Promise<void> {
@@ -141,7 +150,7 @@ class Search {
     }
   }
 
-  async #findIn(source: SpanSource, { flags }: SplitSet, index: number): Promise<void> {
+  async #findIn(source: SpanSource, { flags }: SourceSplits, index: number): Promise<void> {
     const worst = this.#found.traces[this.#window.limit - 1];
     const found = await findTraces(source, this.#plan.pipeline, this.#window, {
       skip: flags[index],
@@ -159,19 +168,16 @@ class Search {
     const { mentions } = this.#plan;
     const results = new Map<string, TraceResult>();
     for (const [origin, found] of Map.groupBy(page, ({ traceId }) => this.#origins.get(traceId))) {
-      const ids = found.map(({ traceId }) => traceId);
-      const source = origin ?? (await this.#gather(ids));
+      const source = origin ?? (await this.#gather(found));
+      if (source === undefined) continue;
       for (const result of await showTraces(source, mentions, found)) results.set(result.traceId, result);
     }
     return page.flatMap(({ traceId }) => results.get(traceId) ?? []);
   }
 
-  /** What is shown of traces that several sources have parts of. Where these are few, they are all at hand the next time. */
-  #gather(ids: readonly string[]): Promise<SpanSource> {
-    const columnsOf = (source: SpanSource) => showColumns(this.#plan.mentions, source);
-    const [first, ...others] = this.#split?.batches ?? [];
-    return first === undefined || others.length > 0
-      ? gatherSplit(this.#sources, ids, columnsOf)
-      : first.gather(this.#sources, columnsOf);
+  /** What is shown of traces that several sources have parts of. */
+  async #gather(found: readonly FoundTrace[]): Promise<SpanSource | undefined> {
+    const ids = found.map(({ traceId }) => traceId);
+    return this.#split?.show(this.#sources, ids, (source) => showColumns(this.#plan.mentions, source));
   }
 }

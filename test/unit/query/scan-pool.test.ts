@@ -10,6 +10,7 @@ import { runSearch } from "../../../src/query/run-search.ts";
 import type { ScanDeps } from "../../../src/query/query-scan.ts";
 import { rangeIntervals } from "../../../src/traceql/engine/metrics/intervals.ts";
 import { parseQuery } from "../../../src/traceql/parse.ts";
+import { ScanCache } from "../../../src/scan/scan-cache.ts";
 import { countedScanners } from "../../../src/usage/counted-scanner.ts";
 import { pack } from "../../../src/util/pack.ts";
 import { pooledLimits, ScanPool } from "../../support/scan-pool.ts";
@@ -49,10 +50,45 @@ describe("calls", () => {
     for (const call of ["scan", "summary", "digest", "traces", "find", "cancel"]) {
       expect({ call, count: pool.count(call) }).toEqual({ call, count: length });
     }
-    // For the first pass, and for what is shown.
-    expect(pool.count("gather")).toBe(2 * length);
+    // For the first pass, and of those who have parts of it for what is shown.
+    expect(pool.count("gather")).toBeGreaterThan(length);
+    expect(pool.count("gather")).toBeLessThanOrEqual(2 * length);
     expect(pool.count("show")).toBeLessThanOrEqual(length);
     expect(pool.sentBytes + pool.receivedBytes).toBeLessThan(3 * 300_000 + 500_000);
+  });
+
+  test("the same blocks again: what is known of traces in several of them is not asked for", async () => {
+    const { pool, deps, world } = await setup(1);
+    const { length } = (await search(deps), pool.scanners);
+    const again = async (own = deps) => {
+      pool.calls.length = 0;
+      pool.sentBytes = pool.receivedBytes = 0;
+      const run = await search(own, "{ name != `` }");
+      expect(run).toEqual(await search(world.deps, "{ name != `` }"));
+      expect(run.total).toBeGreaterThan(10);
+      return ["digest", "traces", "gather", "find"].map((call) => pool.count(call));
+    };
+    // Live spans are told of, and traces with such are gathered, as is one column more of the others.
+    const [digests, traces, gathers = 0, finds] = await again();
+    expect([digests, traces, finds]).toEqual([0, length, length]);
+    expect(gathers).toBeGreaterThan(0);
+    expect(pool.sentBytes + pool.receivedBytes).toBeLessThan(200_000);
+    // A new batch changes nothing of that, a new block does.
+    await world.append(20);
+    expect((await again()).slice(0, 2)).toEqual([0, length]);
+    await world.flush(1);
+    expect((await again()).slice(0, 2)).toEqual([length, length]);
+    expect((await again()).slice(0, 2)).toEqual([0, 0]);
+    // All that is left is what is shown.
+    expect(pool.count("gather")).toBeLessThanOrEqual(length);
+    // Nothing is known of merged blocks, nor in another Worker.
+    expect((await again({ ...deps, cache: new ScanCache(deps.limits.scan) })).slice(0, 2)).toEqual([
+      length,
+      length,
+    ]);
+    await world.runJobs();
+    expect(world.shard.blocksBetween({}).length).toBeLessThan(7);
+    expect((await again())[0]).toBeGreaterThan(0);
   });
 
   test("a query that nothing can match: no traces are looked at", async () => {
@@ -154,7 +190,8 @@ describe("failures", () => {
       pool.beforeCall = (scanner, call) => {
         if (scanner === first && call === at) throw new Error("the object is gone");
       };
-      const run = await search(deps);
+      // Another Worker, which knows nothing of the blocks.
+      const run = await search({ ...deps, cache: new ScanCache(deps.limits.scan) });
       const lost = run.totalJobs - run.completedJobs;
       expect(lost).toBeGreaterThan(0);
       expect(run.failures).toHaveLength(lost);
@@ -254,13 +291,23 @@ describe("limits", () => {
   });
 
   test("traces that are too large to be gathered together are gathered one by one", async () => {
-    const { world, limits, pool: plenty, deps } = await setup(12);
-    const whole = await search(deps, "{}");
-    // A digest alone is 262 KB.
-    const own = pooledLimits(limits, { scanners: 3, maxPartBytes: 270_000 });
-    const pool = new ScanPool(own, world.reader);
-    expect(await search({ ...world.deps, limits: own, scannerOf: pool.scannerOf }, "{}")).toEqual(whole);
-    expect(pool.count("gather")).toBeGreaterThanOrEqual(plenty.count("gather"));
+    const { world, limits, deps } = await setup(12);
+    const text = "{ span.http.request.method != nil } | select(span.url.path)";
+    const whole = await search(deps, text);
+    // Which traces are in several blocks is known after the first; for their columns there is no room.
+    const cache = new ScanCache({ ...limits.scan, splitCacheBytes: 30_000 });
+    const pooled = async (maxPartBytes: number) => {
+      const own = pooledLimits(limits, { scanners: 3, maxPartBytes });
+      const pool = new ScanPool(own, world.reader);
+      const run = await search({ ...deps, limits: own, scannerOf: pool.scannerOf, cache }, text);
+      return { run, gathers: pool.count("gather") };
+    };
+    await pooled(1_000_000);
+    const enough = await pooled(1_000_000);
+    const few = await pooled(4000);
+    expect(enough.run).toEqual(whole);
+    expect(few.run).toEqual(whole);
+    expect(few.gathers).toBeGreaterThan(enough.gathers + 2);
   });
 
   test("at maxSessions queries are looked into, one more is refused, tried again and left out", async () => {

@@ -1,10 +1,10 @@
 // The parts of traces that several sources have, as one table: each trace in pre-order, each span once.
-import type { ColumnName } from "../../storage.ts";
+import type { ColumnName, Values } from "../../storage.ts";
 import { parseTraceId, TRACE_ID_BYTES } from "../../../model/ids.ts";
 import { concatBytes } from "../../../util/bytes.ts";
 import { toHex } from "../../../util/hex.ts";
 import { latin1Text } from "../../../util/utf8.ts";
-import { type Decoder, decoderOf } from "../columns/decode.ts";
+import { decoderOf } from "../columns/decode.ts";
 import { intOf, textOf, type Value } from "../columns/value.ts";
 import { orderTrace, type Placed, type TreeSpan } from "./pre-order.ts";
 import type { SpanTable, TableColumn } from "./span-table.ts";
@@ -54,15 +54,13 @@ export interface MergedRows {
 
 /** @param tables with the columns of IDENTITY_COLUMNS */
 export function mergeRows(tables: readonly SpanTable[]): MergedRows {
-  const spans = rowsByTrace(
-    tables,
-    new SpanReader(IDENTITY_COLUMNS.map((name) => new JoinedColumn(name, tables))),
-  );
+  const readers = tables.map((table, index) => new SpanReader(table, index));
+  const spans = rowsByTrace(tables, readers);
   const ids = [...spans.keys()].sort();
   const firstRows = new Uint32Array(ids.length + 1);
   const rows: Placed<TableSpan>[] = [];
   ids.forEach((id, index) => {
-    for (const placed of orderTrace(withoutDuplicates(spans.get(id) ?? []))) rows.push(placed);
+    for (const placed of orderTrace(withoutDuplicates(spans.get(id) ?? [], readers))) rows.push(placed);
     firstRows[index + 1] = rows.length;
   });
   return {
@@ -109,11 +107,7 @@ class JoinedColumn {
 
   #codeOf(values: TableColumn["dictionary"], index: number): number {
     if (values.kind === "bits") return this.#builder.add(values, index);
-    const [start, end] =
-      values.kind === "fixed"
-        ? [values.width * index, values.width * (index + 1)]
-        : [values.offsets[2 * index] ?? 0, values.offsets[2 * index + 1] ?? 0];
-    const key = latin1Text(values.bytes.subarray(start, end));
+    const key = latin1Text(bytesOf(values, index));
     let code = this.#known.get(key);
     if (code === undefined) {
       code = this.#builder.add(values, index);
@@ -122,19 +116,20 @@ class JoinedColumn {
     return code;
   }
 
-  code(table: number, row: number): number {
-    return this.#codes[table]?.[row] ?? 0;
-  }
-
-  /** Values of a column without gaps, by code. */
-  decoder(kind: "hex" | "int"): Decoder {
-    const decode = decoderOf({ kind }, this.#builder.build());
-    return (code) => (code === 0 ? undefined : decode(code - 1));
-  }
-
   reordered({ tables, rows }: MergedRows): TableColumn {
-    const codes = rows.map((row, i) => this.code(tables[i] ?? 0, row));
+    const codes = rows.map((row, i) => this.#codes[tables[i] ?? 0]?.[row] ?? 0);
     return { name: this.name, dictionary: this.#builder.build(), codes };
+  }
+}
+
+function bytesOf(values: Values, index: number): Uint8Array {
+  switch (values.kind) {
+    case "bytes":
+      return values.bytes.subarray(values.offsets[2 * index], values.offsets[2 * index + 1]);
+    case "fixed":
+      return values.bytes.subarray(values.width * index, values.width * (index + 1));
+    case "bits":
+      return Uint8Array.of(((values.bytes[index >>> 3] ?? 0) >>> (index & 7)) & 1);
   }
 }
 
@@ -148,65 +143,88 @@ function distanceColumn({ distances, rowCount }: MergedRows): TableColumn {
 interface TableSpan extends TreeSpan {
   readonly table: number;
   readonly row: number;
-  /** Equal for spans with the same identity. */
-  readonly key: string;
 }
 
-/** Reads the columns that decide about order and duplicates. */
+/** Reads the columns of a table that decide about order and duplicates. */
 class SpanReader {
-  readonly #columns: ReadonlyMap<ColumnName, JoinedColumn>;
-  readonly #identity: readonly JoinedColumn[];
-  readonly #decoders = new Map<ColumnName, Decoder>();
+  readonly #table: number;
+  readonly #identity: readonly (TableColumn | undefined)[];
+  readonly #values: Readonly<Record<"spanId" | "parentSpanId" | "kind" | "start", (row: number) => Value>>;
 
-  constructor(columns: readonly JoinedColumn[]) {
-    this.#columns = new Map(columns.map((column) => [column.name, column]));
-    this.#identity = columns.filter(({ name }) => IDENTITY_COLUMNS.includes(name));
-    for (const name of ["spanId", "parentSpanId"] as const) this.#decode(name, "hex");
-    for (const name of ["kind", "start"] as const) this.#decode(name, "int");
-  }
-
-  #decode(name: ColumnName, kind: "hex" | "int"): void {
-    const decoder = this.#columns.get(name)?.decoder(kind);
-    if (decoder !== undefined) this.#decoders.set(name, decoder);
-  }
-
-  #value(name: ColumnName, table: number, row: number): Value {
-    return this.#decoders.get(name)?.(this.#columns.get(name)?.code(table, row) ?? 0);
-  }
-
-  read(table: number, row: number): TableSpan {
-    return {
-      table,
-      row,
-      key: this.#identity.map((column) => column.code(table, row)).join(" "),
-      spanId: textOf(this.#value("spanId", table, row)),
-      parentSpanId: textOf(this.#value("parentSpanId", table, row)),
-      kind: Number(intOf(this.#value("kind", table, row))),
-      start: intOf(this.#value("start", table, row)),
+  constructor({ columns }: SpanTable, table: number) {
+    const byName = new Map(columns.map((column) => [column.name, column]));
+    const read = (name: ColumnName, kind: "hex" | "int"): ((row: number) => Value) => {
+      const column = byName.get(name);
+      if (column === undefined) return () => undefined;
+      const { codes, dictionary } = column;
+      const decode = decoderOf({ kind }, dictionary);
+      return (row) => (codes[row] === 0 ? undefined : decode((codes[row] ?? 0) - 1));
     };
+    this.#table = table;
+    this.#identity = IDENTITY_COLUMNS.map((name) => byName.get(name));
+    this.#values = {
+      spanId: read("spanId", "hex"),
+      parentSpanId: read("parentSpanId", "hex"),
+      kind: read("kind", "int"),
+      start: read("start", "int"),
+    };
+  }
+
+  read(row: number): TableSpan {
+    const { spanId, parentSpanId, kind, start } = this.#values;
+    return {
+      table: this.#table,
+      row,
+      spanId: textOf(spanId(row)),
+      parentSpanId: textOf(parentSpanId(row)),
+      kind: Number(intOf(kind(row))),
+      start: intOf(start(row)),
+    };
+  }
+
+  /** Equal for rows, of any table, with the same identity. */
+  keyOf(row: number): string {
+    return this.#identity
+      .map((column) => {
+        const code = column?.codes[row] ?? 0;
+        if (column === undefined || code === 0) return "-";
+        const bytes = bytesOf(column.dictionary, code - 1);
+        return `${bytes.length} ${latin1Text(bytes)}`;
+      })
+      .join(" ");
   }
 }
 
 /** Rows by trace id in hex, those of the first table first. */
-function rowsByTrace(tables: readonly SpanTable[], reader: SpanReader): Map<string, TableSpan[]> {
+function rowsByTrace(tables: readonly SpanTable[], readers: readonly SpanReader[]): Map<string, TableSpan[]> {
   const spans = new Map<string, TableSpan[]>();
   tables.forEach(({ ids, firstRows }, table) => {
+    const reader = readers[table];
     for (let trace = 0; trace < firstRows.length - 1; trace++) {
       const id = toHex(ids.subarray(TRACE_ID_BYTES * trace, TRACE_ID_BYTES * (trace + 1)));
       const own = spans.get(id) ?? [];
       spans.set(id, own);
       const end = firstRows[trace + 1] ?? 0;
-      for (let row = firstRows[trace] ?? 0; row < end; row++) own.push(reader.read(table, row));
+      for (let row = firstRows[trace] ?? 0; row < end; row++) {
+        if (reader !== undefined) own.push(reader.read(row));
+      }
     }
   });
   return spans;
 }
 
-/** Of spans that are equal, as many as the table with most of them has: within one table they are different spans. */
-function withoutDuplicates(spans: readonly TableSpan[]): TableSpan[] {
+/**
+ * Of spans that are equal, as many as the table with most of them has: within one table they are different spans. All that
+ * is equal is compared only where ids are, which is rare: to join these columns is most of the time of a merge.
+ */
+function withoutDuplicates(spans: readonly TableSpan[], readers: readonly SpanReader[]): TableSpan[] {
+  const counts = new Map<string, number>();
+  for (const { spanId } of spans) counts.set(spanId, (counts.get(spanId) ?? 0) + 1);
   const kept = new Map<string, number>();
   const seen = new Map<string, number>();
-  return spans.filter(({ table, key }) => {
+  return spans.filter(({ spanId, table, row }) => {
+    if (counts.get(spanId) === 1) return true;
+    const key = readers[table]?.keyOf(row) ?? "";
     const inTable = `${table} ${key}`;
     const count = seen.get(inTable) ?? 0;
     seen.set(inTable, count + 1);

@@ -1,5 +1,5 @@
 // A few traces of a source, taken out of it column by column. Plain values: they survive a structured clone.
-import type { AttributeKey, ColumnName, ColumnPage, Values } from "../../storage.ts";
+import type { AttributeKey, ColumnName, ColumnPage, TraceTable, Values } from "../../storage.ts";
 import type { Scan } from "../columns/scan.ts";
 import { countValues, hasValue } from "../columns/pages.ts";
 import { ValuesBuilder } from "./values-builder.ts";
@@ -28,25 +28,38 @@ export interface TableColumn {
  * @param names columns that were loaded
  * @param traces ascending numbers of traces of the scan
  */
-export function gatherTraces(scan: Scan, names: readonly ColumnName[], traces: readonly number[]): SpanTable {
-  const firstRows = new Uint32Array(traces.length + 1);
-  const ids = new Uint8Array(16 * traces.length);
-  traces.forEach((trace, index) => {
-    const length = scan.traceStart(trace + 1) - scan.traceStart(trace);
-    firstRows[index + 1] = (firstRows[index] ?? 0) + length;
-    ids.set(scan.traces.ids.subarray(16 * trace, 16 * (trace + 1)), 16 * index);
-  });
+export function gatherTraces(
+  scan: Scan,
+  names: readonly ColumnName[],
+  traces: readonly number[] | Uint32Array,
+): SpanTable {
+  const { ids, firstRows } = pickTraces(scan.traces, traces);
   const rows = rowsOfTraces(scan, traces);
   const columns = names.map((name) => gatherColumn(scan, name, rows));
   return { rowCount: rows.length, ids, firstRows, columns, rest: scan.source.rest };
 }
 
+/** Some of the traces, with their rows one behind the other. */
+function pickTraces(
+  { ids, firstRows }: TraceTable,
+  traces: readonly number[] | Uint32Array,
+): { ids: Uint8Array; firstRows: Uint32Array } {
+  const picked = { ids: new Uint8Array(16 * traces.length), firstRows: new Uint32Array(traces.length + 1) };
+  traces.forEach((trace, index) => {
+    const length = (firstRows[trace + 1] ?? 0) - (firstRows[trace] ?? 0);
+    picked.firstRows[index + 1] = (picked.firstRows[index] ?? 0) + length;
+    picked.ids.set(ids.subarray(16 * trace, 16 * (trace + 1)), 16 * index);
+  });
+  return picked;
+}
+
 /** The rows of the traces, ascending. */
 export function rowsOfTraces(
   scan: { traceStart(trace: number): number },
-  traces: readonly number[],
+  traces: readonly number[] | Uint32Array,
 ): Uint32Array {
-  const count = traces.reduce((sum, trace) => sum + scan.traceStart(trace + 1) - scan.traceStart(trace), 0);
+  let count = 0;
+  for (const trace of traces) count += scan.traceStart(trace + 1) - scan.traceStart(trace);
   const rows = new Uint32Array(count);
   let at = 0;
   for (const trace of traces) {
@@ -54,6 +67,26 @@ export function rowsOfTraces(
     for (let row = scan.traceStart(trace); row < end; row++) rows[at++] = row;
   }
   return rows;
+}
+
+/** Bytes of columns, about. */
+export function tableBytes(columns: readonly TableColumn[]): number {
+  return columns.reduce((sum, { dictionary, codes }) => {
+    const offsetBytes = dictionary.kind === "bytes" ? dictionary.offsets.byteLength : 0;
+    return sum + codes.byteLength + dictionary.bytes.length + offsetBytes;
+  }, 0);
+}
+
+/** The table without some of its traces. @param leftOut 1 for each of them */
+export function withoutTraces(table: SpanTable, leftOut: Uint8Array): SpanTable {
+  const kept = Uint32Array.from(leftOut.keys()).filter((trace) => leftOut[trace] !== 1);
+  const rows = rowsOfTraces({ traceStart: (trace) => table.firstRows[trace] ?? 0 }, kept);
+  const { ids, firstRows } = pickTraces(table, kept);
+  const columns = table.columns.map((column) => ({
+    ...column,
+    codes: rows.map((row) => column.codes[row] ?? 0),
+  }));
+  return { rowCount: rows.length, ids, firstRows, columns, rest: table.rest };
 }
 
 function gatherColumn(scan: Scan, name: ColumnName, rows: Uint32Array): TableColumn {
