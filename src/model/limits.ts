@@ -110,7 +110,9 @@ export interface ScanLimits {
   readonly maxQueryTraces: number;
   /** Milliseconds before and after a query's window in which blocks are looked into, for the rest of traces within. */
   readonly traceMarginMs: number;
-  /** Traces of one query that are asked after beyond that: those of its results, and those that might be among them. */
+  /** Spans that one query looks through for traces that may go on beyond that; of more the newest blocks. */
+  readonly maxCandidateSpans: number;
+  /** Traces of one query that are asked after there: those of its results, and those that might be among them. */
   readonly maxCheckedTraces: number;
   /** Traces of one query that are read whole because they go on there, a call and a GET or two each. */
   readonly maxWholeTraces: number;
@@ -230,7 +232,10 @@ export const DEFAULT_LIMITS: Limits = {
     maxQueryBytes: 8192 * MIB,
     maxQueryTraces: 12_000_000,
     traceMarginMs: 5 * 60_000,
-    maxCheckedTraces: 500,
+    // All that a Worker looks into by itself: 250 ms, once.
+    maxCandidateSpans: 5_000_000,
+    // With 1,000 blocks half a millisecond of their shard each; 500 to a call.
+    maxCheckedTraces: 2_000,
     maxWholeTraces: 64,
     // The longest retention: what bounds a query is the bytes that it may look into.
     maxRangeMs: 3660 * 86_400_000,

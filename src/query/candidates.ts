@@ -10,8 +10,10 @@ import type {
 } from "../traceql/ast.ts";
 import { mentionsOf } from "../traceql/engine/spansets/mentions.ts";
 import { compareNewest } from "../traceql/engine/search.ts";
-import { type CutTrace, cutTraces } from "../traceql/engine/tables/cut-traces.ts";
+import { type CutTraces, cutTraces } from "../traceql/engine/tables/cut-traces.ts";
 import type { SpanSource } from "../traceql/storage.ts";
+import type { ScanLimits } from "../model/limits.ts";
+import { marginNs } from "./plan.ts";
 import type { ScanWindow } from "./query-scan.ts";
 
 /** What a span has only together with the others of its trace. */
@@ -86,43 +88,58 @@ export function needsWholeTraces({
   return isSeries || !source.stages.every((stage) => isStageOfSpan(stage));
 }
 
-/** Rows that are looked at for candidates: a second of a busy tenant's minutes at both ends. */
-const ROWS_MAX = 1_000_000;
+/** Traces that may go on beyond the window, and what was not looked into or is too many. */
+export interface Candidates {
+  /** Their ids, the newest first. */
+  readonly ids: readonly string[];
+  /** Older ones, some of them maybe twice. */
+  readonly moreTraces: number;
+  /** Row groups and groups of live spans, the oldest ones, in which there may be more. */
+  readonly moreSources: number;
+}
+
+export const NO_CANDIDATES: Candidates = { ids: [], moreTraces: 0, moreSources: 0 };
+
+export type CandidateLimits = Pick<ScanLimits, "traceMarginMs" | "maxCandidateSpans" | "maxCheckedTraces">;
 
 /**
  * Traces that may go on beyond the window: of sources with spans no further from its ends, inside or outside, than the
  * margin, those with a span whose parent is not there, or that lasts longer than the margin.
- * @returns their ids, the newest first
  * @throws what a source throws
  */
 export async function candidateTraces(
   sources: readonly SpanSource[],
   window: ScanWindow,
-  marginNs: bigint,
-): Promise<string[]> {
-  const cuts: CutTrace[] = [];
-  for (const source of sourcesAtEnds(sources, window, marginNs))
-    cuts.push(...(await cutTraces(source, marginNs)));
-  return newestCut(cuts);
+  limits: CandidateLimits,
+): Promise<Candidates> {
+  const { looked, moreSources } = sourcesAtEnds(sources, window, limits);
+  const cuts: CutTraces[] = [];
+  for (const source of looked) {
+    cuts.push(await cutTraces(source, marginNs(limits), limits.maxCheckedTraces));
+  }
+  return { ...newestCut(cuts), moreSources };
 }
 
-/** The sources that are looked at, in the order in which they are. */
+/** The sources that are looked at, in the order in which they are, and how many are not. */
 export function sourcesAtEnds<S extends Pick<SpanSource, "bounds" | "rowCount">>(
   sources: readonly S[],
   { startNs, endNs }: ScanWindow,
-  marginNs: bigint,
-): S[] {
+  limits: CandidateLimits,
+): { readonly looked: S[]; readonly moreSources: number } {
+  const margin = marginNs(limits);
   const atEnds = sources
-    .filter(({ bounds }) => bounds.minStartNs < startNs + marginNs || bounds.maxEndNs > endNs - marginNs)
+    .filter(({ bounds }) => bounds.minStartNs < startNs + margin || bounds.maxEndNs > endNs - margin)
     .toSorted((a, b) => compareNewest(a.bounds, b.bounds));
   let rows = 0;
-  const end = atEnds.findIndex(({ rowCount }) => (rows += rowCount) > ROWS_MAX);
-  return end < 0 ? atEnds : atEnds.slice(0, end);
+  const end = atEnds.findIndex(({ rowCount }) => (rows += rowCount) > limits.maxCandidateSpans);
+  const looked = end < 0 ? atEnds : atEnds.slice(0, end);
+  return { looked, moreSources: atEnds.length - looked.length };
 }
 
-/** Ids of the traces, the newest first. @param cuts in the order of their sources */
-export function newestCut(cuts: readonly CutTrace[]): string[] {
+/** @param cuts in the order of their sources */
+export function newestCut(cuts: readonly CutTraces[]): Pick<Candidates, "ids" | "moreTraces"> {
   const starts = new Map<string, bigint>();
-  for (const { traceId, startNs } of cuts) starts.set(traceId, startNs);
-  return [...starts].sort(([, a], [, b]) => (a > b ? -1 : Number(a < b))).map(([traceId]) => traceId);
+  for (const { traces } of cuts) for (const { traceId, startNs } of traces) starts.set(traceId, startNs);
+  const ids = [...starts].sort(([, a], [, b]) => (a > b ? -1 : Number(a < b))).map(([traceId]) => traceId);
+  return { ids, moreTraces: cuts.reduce((sum, { more }) => sum + more, 0) };
 }

@@ -4,9 +4,8 @@ import { metrics } from "../traceql/engine/metrics.ts";
 import type { Intervals } from "../traceql/engine/metrics/intervals.ts";
 import { compileMetrics } from "../traceql/engine/metrics/plan.ts";
 import type { MetricsResult } from "../traceql/results.ts";
-import { candidateTraces, needsWholeTraces } from "./candidates.ts";
+import { candidateTraces, needsWholeTraces, NO_CANDIDATES } from "./candidates.ts";
 import { expectedInMetrics } from "./expected-columns.ts";
-import { marginNs } from "./plan.ts";
 import { memoryMember } from "./pool/local-scan.ts";
 import { pooledCandidates } from "./pool/pooled-candidates.ts";
 import { pooledMetrics } from "./pool/pooled-metrics.ts";
@@ -34,7 +33,7 @@ export async function runMetrics(deps: ScanDeps, input: MetricsInput): Promise<M
   const { query, intervals, maxSeries, exemplars, signal } = input;
   const plan = compileMetrics(query);
   const leaves = [...plan.leaves.values()];
-  const margin = marginNs(deps.limits.scan);
+  const { scan: limits } = deps.limits;
   const isOfTraces = [...plan.leaves.keys()].some((pipeline) => needsWholeTraces(pipeline));
   const options = { intervals, maxSeries, exemplars, ...(signal && { signal }) };
   const pooledQuery = { kind: "metrics", query, intervals, exemplars } as const;
@@ -47,16 +46,18 @@ export async function runMetrics(deps: ScanDeps, input: MetricsInput): Promise<M
     evaluate: async (sources, beyond) => {
       // What sources have twice counts once.
       const mayTurnUp = isOfTraces && !beyond.isEmpty;
-      const candidates = mayTurnUp ? await candidateTraces(sources, window, margin) : [];
-      const whole = await beyond.find(candidates);
+      const candidates = mayTurnUp ? await candidateTraces(sources, window, limits) : NO_CANDIDATES;
+      const whole = await beyond.find(candidates.ids, candidates);
       const { splits } = deps.cache;
       return metrics([...sources, ...whole.sources], query, { ...options, splits });
     },
     query: pooledQuery,
     evaluatePooled: async (scan) => {
       const mayTurnUp = isOfTraces && !scan.beyond.isEmpty;
-      const candidates = mayTurnUp ? await pooledCandidates(scan, pooledQuery, { window, margin }) : [];
-      const whole = await scan.beyond.find(candidates);
+      const candidates = mayTurnUp
+        ? await pooledCandidates(scan, pooledQuery, window, limits)
+        : NO_CANDIDATES;
+      const whole = await scan.beyond.find(candidates.ids, candidates);
       if (whole.sources.length > 0) scan.group.join(memoryMember(pooledQuery, whole.sources));
       return pooledMetrics(scan, query, options);
     },

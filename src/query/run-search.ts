@@ -2,9 +2,8 @@
 import type { SearchQuery } from "../traceql/ast.ts";
 import { compileSearch, search } from "../traceql/engine/search.ts";
 import type { SearchCursor, SearchResult } from "../traceql/results.ts";
-import { candidateTraces, needsWholeTraces } from "./candidates.ts";
+import { candidateTraces, needsWholeTraces, NO_CANDIDATES } from "./candidates.ts";
 import { expectedInSearch } from "./expected-columns.ts";
-import { marginNs } from "./plan.ts";
 import { pooledCandidates } from "./pool/pooled-candidates.ts";
 import { pooledSearch, searchedIn } from "./pool/pooled-search.ts";
 import { runScan } from "./run-scan.ts";
@@ -42,7 +41,7 @@ export async function runSearch(deps: ScanDeps, input: SearchInput): Promise<Sea
     splits: deps.cache.splits,
   };
   const pooledQuery = searchedIn(query, options);
-  const margin = marginNs(deps.limits.scan);
+  const { scan: limits } = deps.limits;
   const isOfTraces = needsWholeTraces({ source: query.pipeline });
   const { result, report } = await runScan(deps, {
     window,
@@ -50,14 +49,16 @@ export async function runSearch(deps: ScanDeps, input: SearchInput): Promise<Sea
     expected: expectedInSearch(compileSearch(query), pooledQuery.window),
     evaluate: async (sources, beyond) => {
       const mayTurnUp = isOfTraces && !beyond.isEmpty;
-      const candidates = mayTurnUp ? await candidateTraces(sources, window, margin) : [];
+      const candidates = mayTurnUp ? await candidateTraces(sources, window, limits) : NO_CANDIDATES;
       const searchIn: SearchIn = (wanted, of) => search(sources, wanted, of);
       return searchWhole(searchIn, { query, candidates }, options, beyond);
     },
     query: pooledQuery,
     evaluatePooled: async (scan) => {
       const mayTurnUp = isOfTraces && !scan.beyond.isEmpty;
-      const candidates = mayTurnUp ? await pooledCandidates(scan, pooledQuery, { window, margin }) : [];
+      const candidates = mayTurnUp
+        ? await pooledCandidates(scan, pooledQuery, window, limits)
+        : NO_CANDIDATES;
       const searchIn: SearchIn = (wanted, of) => pooledSearch(scan, wanted, of);
       return searchWhole(searchIn, { query, candidates }, options, scan.beyond);
     },

@@ -2,6 +2,7 @@
 import type { FieldExpression, SearchQuery } from "../traceql/ast.ts";
 import { search, type SearchOptions } from "../traceql/engine/search.ts";
 import type { SearchCursor, SearchResult, TraceResult } from "../traceql/results.ts";
+import type { Candidates } from "./candidates.ts";
 import type { BeyondWindow } from "./whole-traces.ts";
 
 /** In the order of results. */
@@ -83,18 +84,17 @@ export type SearchIn = (query: SearchQuery, options: SearchOptions) => Promise<S
 /**
  * As `search`, but results that have spans beyond the window are evaluated with all of them, and so are candidates: they
  * may match then.
- * @param candidates ids of traces
  * @throws as `search` does
  */
 export async function searchWhole(
   searchIn: SearchIn,
-  { query, candidates }: { readonly query: SearchQuery; readonly candidates: readonly string[] },
+  { query, candidates }: { readonly query: SearchQuery; readonly candidates: Candidates },
   options: SearchOptions,
   beyond: BeyondWindow,
 ): Promise<SearchResult> {
   const page = await searchIn(query, options);
   const shown = new Set(page.traces.map(({ traceId }) => traceId));
-  const whole = await beyond.find([...new Set([...shown, ...candidates])]);
+  const whole = await beyond.find([...new Set([...shown, ...candidates.ids])], candidates);
   if (whole.ids.size === 0) return page;
   const { cursor: _, ...ofAll } = options;
   const { traces: matching } = await search(whole.sources, query, { ...ofAll, limit: whole.ids.size });

@@ -7,6 +7,7 @@ import { concatBytes } from "../util/bytes.ts";
 import { settleAll } from "../util/parallel.ts";
 import { readTrace } from "./find-trace.ts";
 import { memorySources } from "./memory-sources.ts";
+import type { Candidates } from "./candidates.ts";
 import type { PlanWindow } from "./plan.ts";
 import type { ScanDeps } from "./query-scan.ts";
 import { failureOf, type SourceFailure } from "./sources.ts";
@@ -16,6 +17,9 @@ export interface WholeTraces {
   readonly ids: ReadonlySet<string>;
   readonly sources: readonly SpanSource[];
 }
+
+/** Traces that a shard is asked after in one call: with 1,000 blocks 250 ms, between which it does other things. */
+const TRACES_PER_CALL = 500;
 
 const NONE: WholeTraces = { ids: new Set(), sources: [] };
 
@@ -46,12 +50,18 @@ export class BeyondWindow {
   /**
    * Those of the traces that have spans in blocks or epochs outside the window and its margin, whole.
    * @param ids 32 hex digits each, the most wanted first
+   * @param more what of the candidates is not among them
    * @throws AppError `unavailable` when the client has gone
    */
-  async find(ids: readonly string[]): Promise<WholeTraces> {
+  async find(ids: readonly string[], more: Omit<Candidates, "ids">): Promise<WholeTraces> {
     const { maxCheckedTraces, maxWholeTraces } = this.#deps.limits.scan;
+    if (this.isEmpty) return NONE;
+    const unchecked = Math.max(0, ids.length - maxCheckedTraces) + more.moreTraces;
+    if (unchecked > 0) this.#leaveOut(`${unchecked} traces`, "maxCheckedTraces");
+    if (more.moreSources > 0) this.#leaveOut(`${more.moreSources} row groups`, "maxCandidateSpans");
     const found = await this.#ask(ids.slice(0, maxCheckedTraces));
-    if (found.length > maxWholeTraces) this.#cut(found.length - maxWholeTraces, "maxWholeTraces");
+    if (found.length > maxWholeTraces)
+      this.#leaveOut(`${found.length - maxWholeTraces} traces`, "maxWholeTraces");
     const whole = new Set<string>();
     const pieces: Uint8Array[] = [];
     let bytesLeft = this.#deps.limits.maxOpenedTraceBytes;
@@ -65,26 +75,29 @@ export class BeyondWindow {
     return whole.size === 0 ? NONE : { ids: whole, sources: await memorySources(pieces) };
   }
 
-  #cut(count: number, limit: string): void {
+  #leaveOut(what: string, limit: string): void {
     this.#failures.push({
-      source: `${count} traces beyond the range`,
+      source: `${what} that may go on beyond the range`,
       kind: "too_large",
       message: `not looked up: beyond the limit ${limit} of one query`,
     });
   }
 
   async #ask(ids: readonly string[]): Promise<string[]> {
-    if (ids.length === 0 || this.isEmpty) return [];
-    const traceIds = concatBytes(ids.map((id) => parseTraceId(id)));
     const found = new Set<number>();
-    const { shards } = this.#deps;
-    const results = await settleAll(shards, PLATFORM.connections, ({ shard }) =>
-      this.#io.connect(() => shard.findBeyond(traceIds, this.#window)),
-    );
-    this.#io.checkAborted();
-    for (const [i, result] of results.entries()) {
-      if (result.status === "fulfilled") for (const place of result.value) found.add(place);
-      else this.#failures.push(failureOf(`shard ${shards[i]?.name} beyond the range`, result.reason));
+    let shards = this.#deps.shards;
+    for (let first = 0; first < ids.length; first += TRACES_PER_CALL) {
+      const asked = ids.slice(first, first + TRACES_PER_CALL);
+      const traceIds = concatBytes(asked.map((id) => parseTraceId(id)));
+      const results = await settleAll(shards, PLATFORM.connections, ({ shard }) =>
+        this.#io.connect(() => shard.findBeyond(traceIds, this.#window)),
+      );
+      this.#io.checkAborted();
+      for (const [i, result] of results.entries()) {
+        if (result.status === "fulfilled") for (const place of result.value) found.add(first + place);
+        else this.#failures.push(failureOf(`shard ${shards[i]?.name} beyond the range`, result.reason));
+      }
+      shards = shards.filter((_, i) => results[i]?.status === "fulfilled");
     }
     return ids.filter((_, place) => found.has(place));
   }
@@ -105,7 +118,7 @@ export class BeyondWindow {
       const reading = await readTrace({ limits, objects, shards }, query, { take }, this.#io.signal);
       this.#io.inspectedBytes += reading.bytes;
       this.#failures.push(...reading.failures);
-      if (bytes > maxBytes) this.#cut(1, "maxOpenedTraceBytes");
+      if (bytes > maxBytes) this.#leaveOut("a trace", "maxOpenedTraceBytes");
       return reading.failures.length > 0 || bytes > maxBytes ? undefined : pieces;
     } catch (error) {
       this.#io.checkAborted();

@@ -25,7 +25,7 @@ import {
   type FoundTraces,
 } from "../../traceql/engine/search/find-traces.ts";
 import { showColumns, showTraces } from "../../traceql/engine/search/show-traces.ts";
-import { type CutTrace, cutTraces } from "../../traceql/engine/tables/cut-traces.ts";
+import { type CutTraces, cutTraces } from "../../traceql/engine/tables/cut-traces.ts";
 import { gatherColumns, partColumns } from "../../traceql/engine/tables/split-traces.ts";
 import { flagsOf, type WantedPart } from "../../traceql/engine/tables/split-cache.ts";
 import type { SpanTable } from "../../traceql/engine/tables/span-table.ts";
@@ -136,12 +136,12 @@ export class Evaluation implements Evaluators {
     return makeDigest(await this.#each((source) => this.#hashesOf(source)));
   }
 
-  async cut({ sources, longNs }: CutInput): Promise<Questions["cut"]["answer"]> {
-    const cuts: (readonly CutTrace[])[] = [];
+  async cut({ sources, longNs, limit }: CutInput): Promise<Questions["cut"]["answer"]> {
+    const cuts: CutTraces[] = [];
     for (const index of sources) {
       const source = this.#sources[index];
       if (source !== undefined)
-        cuts.push(await this.#onSource(source.rowCount, () => cutTraces(source, longNs)));
+        cuts.push(await this.#onSource(source.rowCount, () => cutTraces(source, longNs, limit)));
     }
     return cuts;
   }

@@ -3,7 +3,7 @@ import type { Field, FieldExpression, MetricsQuery, SearchQuery } from "../../tr
 import type { ChosenSpans, MetricsPart } from "../../traceql/engine/metrics.ts";
 import type { Intervals } from "../../traceql/engine/metrics/intervals.ts";
 import type { FoundTrace, FoundTraces, Window } from "../../traceql/engine/search/find-traces.ts";
-import type { CutTrace } from "../../traceql/engine/tables/cut-traces.ts";
+import type { CutTraces } from "../../traceql/engine/tables/cut-traces.ts";
 import type { WantedPart } from "../../traceql/engine/tables/split-cache.ts";
 import type { SpanTable } from "../../traceql/engine/tables/span-table.ts";
 import type { Exemplar, TraceResult } from "../../traceql/results.ts";
@@ -89,7 +89,7 @@ export interface Questions {
   /** Begins an evaluation, of the query that the session was begun for or of another one. */
   summary: { readonly input: PooledQuery; readonly answer: SourceSummary };
   /** Of these sources the traces of which something may be elsewhere. */
-  cut: { readonly input: CutInput; readonly answer: readonly (readonly CutTrace[])[] };
+  cut: { readonly input: CutInput; readonly answer: readonly CutTraces[] };
   /** Which traces there are, in short. */
   digest: { readonly input: undefined; readonly answer: TraceDigest };
   /** The traces with these hashes, by source. */
@@ -111,6 +111,8 @@ export interface CutInput {
   readonly sources: readonly number[];
   /** Traces that last longer may go on elsewhere. */
   readonly longNs: bigint;
+  /** Of so many of each source, the newest, the ids are wanted. */
+  readonly limit: number;
 }
 
 export type QuestionName = keyof Questions;

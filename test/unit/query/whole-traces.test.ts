@@ -1,11 +1,13 @@
 // Traces that go on beyond a query's window: what answers say of them, and what that costs.
 import { describe, expect, test } from "vitest";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/model/limits.ts";
+import type { ScanDeps } from "../../../src/query/query-scan.ts";
 import { runMetrics, type MetricsRun } from "../../../src/query/run-metrics.ts";
 import { runSearch, type SearchRun } from "../../../src/query/run-search.ts";
 import { instantInterval } from "../../../src/traceql/engine/metrics.ts";
 import { parseQuery } from "../../../src/traceql/parse.ts";
 import { type PlainSpan, spansData } from "../../support/query-app.ts";
+import { pooledLimits, ScanPool } from "../../support/scan-pool.ts";
 import { ScanWorld } from "../../support/scan-world.ts";
 import { START_MS } from "../../support/shard-world.ts";
 
@@ -164,6 +166,78 @@ describe.each([
   });
 });
 
+/** The same limits with all blocks in the scan pool. */
+function pooled(world: ScanWorld): ScanDeps {
+  const limits = pooledLimits(world.deps.limits, { scanners: 2 });
+  return { ...world.deps, limits, scannerOf: new ScanPool(limits, world.reader).scannerOf };
+}
+
+describe.each([
+  ["alone", (world: ScanWorld): ScanDeps => world.deps],
+  ["over the pool", pooled],
+] as const)("limits, %s: all at the limit, one past it is cut, and the answer says so", (_, depsOf) => {
+  const PARTS = [EARLY, NOW, LATE, []];
+
+  test.each([
+    ["maxCheckedTraces", 3, 2],
+    ["maxWholeTraces", 2, 1],
+  ] as const)("%s, of results", async (limit, enough, few) => {
+    const run = async (bound: number) => {
+      const world = await worldOf(PARTS, { [limit]: bound });
+      const query = parseQuery("{}");
+      if (query.kind !== "search") throw new Error("no search");
+      return runSearch(depsOf(world), { query, window: WINDOW, limit: 20, spansPerSpanset: 10 });
+    };
+    const wholeOf = (found: SearchRun) => shown(found).filter(([, spans]) => spans?.includes(" ")).length;
+    const all = await run(enough);
+    expect([wholeOf(all), all.failures, all.totalJobs - all.completedJobs]).toEqual([3, [], 0]);
+    const cut = await run(few);
+    expect([wholeOf(cut), cut.totalJobs - cut.completedJobs]).toEqual([2, 1]);
+    expect(cut.failures).toMatchObject([
+      {
+        source: expect.stringMatching(/^1 traces /),
+        kind: "too_large",
+        message: expect.stringContaining(limit),
+      },
+    ]);
+  });
+
+  test.each([
+    // An orphan and a long root.
+    ["maxCheckedTraces", 2, 1, "1 traces"],
+    // All that is in the one block of the window.
+    ["maxCandidateSpans", 4, 3, "1 row groups"],
+  ] as const)("%s, of candidates", async (limit, enough, few, what) => {
+    const run = async (bound: number) => {
+      const world = await worldOf(PARTS, { [limit]: bound });
+      const query = parseQuery('{ name = "root" } > { name = "step" } | count_over_time()');
+      if (query.kind !== "metrics") throw new Error("no metrics");
+      const intervals = instantInterval(WINDOW.startNs, WINDOW.endNs);
+      return runMetrics(depsOf(world), { query, intervals, maxSeries: 10, exemplars: 0 });
+    };
+    const countOf = ({ series }: MetricsRun) => series[0]?.samples[0]?.value;
+    const all = await run(enough);
+    expect([countOf(all), all.failures, all.totalJobs - all.completedJobs]).toEqual([2, [], 0]);
+    const cut = await run(few);
+    expect([countOf(cut), cut.totalJobs - cut.completedJobs]).toEqual([1, 1]);
+    expect(cut.failures).toEqual([
+      {
+        source: `${what} that may go on beyond the range`,
+        kind: "too_large",
+        message: `not looked up: beyond the limit ${limit} of one query`,
+      },
+    ]);
+  });
+
+  test("nothing is said where nothing can be beyond", async () => {
+    const world = await worldOf([NOW, []], { maxCheckedTraces: 1, maxCandidateSpans: 1 });
+    const query = parseQuery('{ name = "root" } > { name = "step" }');
+    if (query.kind !== "search") throw new Error("no search");
+    const run = await runSearch(depsOf(world), { query, window: WINDOW, limit: 20, spansPerSpanset: 10 });
+    expect([shown(run).length, run.failures]).toEqual([1, []]);
+  });
+});
+
 describe("traces beyond the window", () => {
   test("nothing is looked up or read when there is nothing", async () => {
     const world = await worldOf([
@@ -221,21 +295,21 @@ describe("traces beyond the window", () => {
     }
   });
 
-  test.each([
-    ["maxCheckedTraces", 3, 2, 0],
-    ["maxWholeTraces", 2, 1, 1],
-  ] as const)("%s: all at the limit, one past it is cut", async (limit, enough, few, failures) => {
-    const parts = [EARLY, NOW, LATE, []];
-    const all = await search(await worldOf(parts, { [limit]: enough }), "{}");
-    expect([shown(all).filter(([, spans]) => spans?.includes(" ")).length, all.failures.length]).toEqual([
-      3, 0,
-    ]);
-    const cut = await search(await worldOf(parts, { [limit]: few }), "{}");
-    expect([shown(cut).filter(([, spans]) => spans?.includes(" ")).length, cut.failures.length]).toEqual([
-      2,
-      failures,
-    ]);
-    expect(cut.totalJobs - cut.completedJobs).toBe(failures);
+  test("shards are asked after 500 traces in a call", async () => {
+    const orphan = (i: number) =>
+      span(`${i + 1}`.padStart(4, "c"), `${i + 1}`, { parentSpanId: id("e1"), atMs: i });
+    for (const [orphanCount, calls] of [
+      [499, 1],
+      [500, 2],
+    ] as const) {
+      const orphans = Array.from({ length: orphanCount }, (_, i) => orphan(i));
+      const world = await worldOf([EARLY, [...orphans, ...NOW_OF_EARLY], []]);
+      let asked = 0;
+      world.beforeBeyond = () => void asked++;
+      // The trace that goes on is the last one in the last call.
+      const run = await search(world, '{ name = "root" } > { name = "step" }');
+      expect([asked, shown(run).map(([traceId]) => traceId), run.failures]).toEqual([calls, ["e"], []]);
+    }
   });
 
   test("a trace that is too large to be read whole stays cut, and the answer says so", async () => {

@@ -13,12 +13,23 @@ export interface CutTrace {
   readonly startNs: bigint;
 }
 
+/** Such traces of a source. Plain values. */
+export interface CutTraces {
+  /** The newest of them, in the source's order. */
+  readonly traces: readonly CutTrace[];
+  /** How many more there are. */
+  readonly more: number;
+}
+
+export const NO_CUT_TRACES: CutTraces = { traces: [], more: 0 };
+
 /**
  * Traces with a span whose parent is not there, or one that lasts longer than `longNs`. Noted: to find them takes the parents
  * of all rows, 10 ms for half a million.
+ * @param limit so many at most: where parents are never sent they may be all that there are
  * @throws what the source throws
  */
-export async function cutTraces(source: SpanSource, longNs: bigint): Promise<CutTrace[]> {
+export async function cutTraces(source: SpanSource, longNs: bigint, limit: number): Promise<CutTraces> {
   const isLong = source.bounds.maxDurationNs > longNs;
   const name = isLong ? `traces cut or longer than ${longNs}` : "traces cut";
   const names: ColumnName[] = ["parentDistance", "parentSpanId", "start"];
@@ -29,17 +40,29 @@ export async function cutTraces(source: SpanSource, longNs: bigint): Promise<Cut
   const cuts = noted === undefined ? findCuts(scan, isLong ? longNs : undefined) : wordsOf({ bytes: noted });
   if (noted === undefined) source.notes?.set(name, new Uint8Array(cuts.buffer));
   const { ids } = scan.traces;
-  return Array.from({ length: cuts.length / CUT_WORDS }, (_, i) => {
+  const places = newestCuts(cuts, limit);
+  const traces = places.map((i) => {
     const id = TRACE_ID_BYTES * (cuts[CUT_WORDS * i] ?? 0);
     return {
       traceId: toHex(ids.subarray(id, id + TRACE_ID_BYTES)),
       startNs: wordsToBigInt(cuts.subarray(CUT_WORDS * i + 1), 0),
     };
   });
+  return { traces, more: cuts.length / CUT_WORDS - traces.length };
 }
 
 /** Of a trace: its number, and its start. */
 const CUT_WORDS = 3;
+
+/** Places of the newest. Of traces that start within 256 ns of each other any may stand for another. */
+function newestCuts(cuts: Uint32Array, limit: number): number[] {
+  const places = Array.from({ length: cuts.length / CUT_WORDS }, (_, place) => place);
+  if (places.length <= limit) return places;
+  const startOf = (place: number): number =>
+    (cuts[CUT_WORDS * place + 2] ?? 0) * 2 ** 32 + (cuts[CUT_WORDS * place + 1] ?? 0);
+  const from = Float64Array.from(places, startOf).sort()[places.length - limit] ?? 0;
+  return places.filter((place) => startOf(place) >= from).slice(0, limit);
+}
 
 function findCuts(scan: Scan, longNs: bigint | undefined): Uint32Array<ArrayBuffer> {
   const wanted = new Uint8Array(scan.traceCount);
