@@ -54,6 +54,15 @@ export class BucketCounts {
   #wideCount = 0;
   /** Chunks of bytes whose counters have moved. */
   readonly #free: number[] = [];
+  readonly #maxBytes: number;
+
+  /**
+   * @param maxBytes of counters, as they would be were there a chunk of bytes for each one of words too: so it follows from
+   *   the sums alone whether it is reached, and not from the order or the parts in which they were made
+   */
+  constructor(maxBytes = COUNTER_BYTES_MAX) {
+    this.#maxBytes = maxBytes;
+  }
 
   /** @throws AppError `too_large` */
   add(cell: number, bucket: number, count: number): void {
@@ -192,6 +201,7 @@ export class BucketCounts {
   }
 
   #insert(slot: number, cell: number, place: number): number {
+    this.#checkRoom(this.#chunkCount + 1, this.#wideCount);
     this.#slots.set([cell, place, this.#newNarrow()], slot);
     this.#chunkCount++;
     if (2 * this.#chunkCount <= this.#mask) return slot;
@@ -217,7 +227,6 @@ export class BucketCounts {
     if (free !== undefined) return free;
     const at = this.#narrowCount * CHUNK_BUCKETS;
     if (at === this.#narrow.length) {
-      this.#checkRoom(2 * at, this.#wide.byteLength);
       const grown = new Uint8Array(2 * at);
       grown.set(this.#narrow);
       this.#narrow = grown;
@@ -227,10 +236,10 @@ export class BucketCounts {
 
   /** Moves the counters of a chunk of bytes to words. */
   #widen(chunk: ChunkRef): ChunkRef {
+    this.#checkRoom(this.#chunkCount, this.#wideCount + 1);
     const at = this.#wideCount * CHUNK_BUCKETS;
     if (at === this.#wide.length) {
       const length = Math.max(CHUNK_BUCKETS * INITIAL_CHUNKS, 2 * at);
-      this.#checkRoom(this.#narrow.byteLength, 4 * length);
       const grown = new Uint32Array(length);
       grown.set(this.#wide);
       this.#wide = grown;
@@ -242,13 +251,19 @@ export class BucketCounts {
     return -1 - this.#wideCount++;
   }
 
-  #checkRoom(narrowBytes: number, wideBytes: number): void {
-    if (narrowBytes + wideBytes <= COUNTER_BYTES_MAX) return;
+  #checkRoom(chunks: number, wideChunks: number): void {
+    const bytes = roomFor(chunks) + (wideChunks === 0 ? 0 : 4 * roomFor(wideChunks));
+    if (bytes <= this.#maxBytes) return;
     throw new AppError(
       "too_large",
       "too many series and intervals for this function: use a larger step or fewer labels",
     );
   }
+}
+
+/** Bytes of counters, of a byte each, that so many chunks come to by doubling. */
+function roomFor(chunks: number): number {
+  return CHUNK_BUCKETS * Math.max(INITIAL_CHUNKS, 2 ** (32 - Math.clz32(chunks - 1)));
 }
 
 /** Places are within +-2^15, so that a key is exact. */

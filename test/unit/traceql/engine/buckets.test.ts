@@ -62,6 +62,52 @@ describe("counts by cell and bucket", () => {
     expect(() => fill(300_000)).toThrow("too many series and intervals for this function");
   });
 
+  test("whether they are too many depends on neither their order nor their parts", () => {
+    // Room for 64 chunks of bytes, as many of words; for 128 and none; for 128 and 64.
+    const maxBytes = fc.constantFrom(64 * (64 + 4 * 64) - 1, 64 * (64 + 4 * 64), 64 * (128 + 4 * 64));
+    const many = fc.record({
+      cell: fc.nat(400),
+      bucket: fc.constantFrom(0, 1),
+      count: fc.constantFrom(1, 1, 1, 1, 1, 1, 100, 200),
+    });
+    const outcomes = new Set<string>();
+    const isTooMuch = (work: () => void): boolean => {
+      try {
+        work();
+        return false;
+      } catch (error) {
+        expect(error).toMatchObject({ kind: "too_large" });
+        return true;
+      }
+    };
+    fc.assert(
+      fc.property(
+        fc.array(many, { maxLength: 300, size: "max" }),
+        fc.array(fc.nat(2), { minLength: 300, maxLength: 300 }),
+        maxBytes,
+        (additions, partOf, max) => {
+          const addAll = (to: BucketCounts, own: typeof additions): BucketCounts => {
+            for (const { cell, bucket, count } of own) to.add(cell, bucket, count);
+            return to;
+          };
+          const alone = isTooMuch(() => addAll(new BucketCounts(max), additions));
+          const turned = isTooMuch(() => addAll(new BucketCounts(max), additions.toReversed()));
+          const inParts = isTooMuch(() => {
+            const joined = new BucketCounts(max);
+            for (const part of [0, 1, 2]) {
+              const own = additions.filter((_, i) => partOf[i] === part);
+              joined.addPart(addAll(new BucketCounts(max), own).part(), (cell) => cell);
+            }
+          });
+          expect([turned, inParts]).toEqual([alone, alone]);
+          outcomes.add(`${max} ${alone}`);
+        },
+      ),
+      { numRuns: 300 },
+    );
+    expect(outcomes.size).toBe(6);
+  });
+
   test("counted locally and added they are the same", () => {
     const value = fc.oneof(fc.double(), fc.double({ min: 0, max: 1e12 }), fc.constantFrom(0, -0, 1, -1));
     const row = fc.record({ interval: fc.integer({ min: -1, max: 3 }), code: fc.nat(5), value });
