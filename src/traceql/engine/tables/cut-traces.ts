@@ -26,7 +26,7 @@ export const NO_CUT_TRACES: CutTraces = { traces: [], more: 0 };
 /**
  * Traces with a span whose parent is not there, or one that lasts longer than `longNs`. Noted: to find them takes the parents
  * of all rows, 10 ms for half a million.
- * @param limit so many at most: where parents are never sent they may be all that there are
+ * @param limit so many at most, at least 1: where parents are never sent they may be all that there are
  * @throws what the source throws
  */
 export async function cutTraces(source: SpanSource, longNs: bigint, limit: number): Promise<CutTraces> {
@@ -61,7 +61,9 @@ function newestCuts(cuts: Uint32Array, limit: number): number[] {
   const startOf = (place: number): number =>
     (cuts[CUT_WORDS * place + 2] ?? 0) * 2 ** 32 + (cuts[CUT_WORDS * place + 1] ?? 0);
   const from = Float64Array.from(places, startOf).sort()[places.length - limit] ?? 0;
-  return places.filter((place) => startOf(place) >= from).slice(0, limit);
+  const newer = places.filter((place) => startOf(place) > from);
+  const others = places.filter((place) => startOf(place) === from).slice(0, limit - newer.length);
+  return [...newer, ...others].sort((a, b) => a - b);
 }
 
 function findCuts(scan: Scan, longNs: bigint | undefined): Uint32Array<ArrayBuffer> {

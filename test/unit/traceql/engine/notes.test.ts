@@ -240,7 +240,7 @@ describe("cut traces", () => {
   test("are those with a parent that is not there, or a long span, with their starts", async () => {
     for (const longNs of [500_000_000n, 2n ** 62n]) {
       const found = new Map(
-        (await cutTraces(source, longNs)).map(({ traceId, startNs }) => [traceId, startNs]),
+        (await cutTraces(source, longNs, Infinity)).traces.map(({ traceId, startNs }) => [traceId, startNs]),
       );
       const isLong = source.bounds.maxDurationNs > longNs;
       const starts = new Map<string, bigint>();
@@ -266,7 +266,15 @@ describe("cut traces", () => {
   test("are the same when they are noted, by length", async () => {
     const noted = notedSource();
     for (const longNs of [500_000_000n, 2n ** 62n, 500_000_000n]) {
-      expect(await cutTraces(noted, longNs)).toEqual(await cutTraces(source, longNs));
+      const all = await cutTraces(source, longNs, Infinity);
+      expect(await cutTraces(noted, longNs, Infinity)).toEqual(all);
+      const { length } = all.traces;
+      expect(await cutTraces(noted, longNs, length)).toEqual(all);
+      const newest = await cutTraces(noted, longNs, length - 1);
+      expect([newest.traces.length, newest.more]).toEqual([length - 1, 1]);
+      const left = all.traces.filter(({ traceId }) => !newest.traces.some((one) => one.traceId === traceId));
+      expect(left).toHaveLength(1);
+      expect(newest.traces.every(({ startNs }) => left.every((one) => one.startNs <= startNs))).toBe(true);
     }
   });
 });
