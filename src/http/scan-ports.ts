@@ -24,10 +24,10 @@ export function scanPorts({ ledger, limits, objects, shards, clock, scannerOf }:
     shards: (await Promise.all(tenants.map((tenant) => shards.forScanning(tenant)))).flat(),
     cache,
     // As its request, a query over several tenants is the first one's.
-    noteInspected: (bytes) => {
+    noteInspected: ({ all, here }) => {
       const meter = ledger?.meter(tenants[0] ?? "");
-      meter?.add("workerCpuUs", scanCpuUs(bytes));
-      meter?.add("inspectedBytes", bytes);
+      meter?.add("workerCpuUs", scanCpuUs(here));
+      meter?.add("inspectedBytes", all);
     },
     scannerOf: scanners,
   });

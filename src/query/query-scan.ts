@@ -21,10 +21,20 @@ export interface ScanDeps {
   readonly shards: readonly ScannedShard[];
   /** The isolate's: what it keeps from query to query. */
   readonly cache: ScanCache;
-  /** Is told the bytes that a query looked at: what its CPU time goes by. */
-  readonly noteInspected?: (bytes: number) => void;
+  /** Is told what a query looked at. */
+  readonly noteInspected?: (inspected: InspectedBytes) => void;
   /** The scan pool; absent: there is none, and the Worker looks into all blocks by itself. */
   readonly scannerOf?: ((name: string) => ScannerRpc) | undefined;
+}
+
+export interface InspectedBytes {
+  /** Wherever that was: see ScanReport. */
+  readonly all: number;
+  /**
+   * What the CPU time of this isolate goes by: what it looked at itself, and messages to Scanners and from them. A Scanner is an
+   * object, which is charged for by the time that it is asked.
+   */
+  readonly here: number;
 }
 
 /** Unix nanoseconds, both ends included. */

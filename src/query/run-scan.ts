@@ -49,7 +49,8 @@ export async function runScan<T>(
     const all = [...opened.jobFailures, ...evaluated.failures];
     await noteFailures(deps, all);
     const report = reportOf(opened, all, evaluated);
-    deps.noteInspected?.(report.inspectedBytes);
+    const here = report.inspectedBytes - evaluated.pooledBytes + evaluated.messageBytes;
+    deps.noteInspected?.({ all: report.inspectedBytes, here });
     return { result: evaluated.result, report };
   } finally {
     for (const { source } of watched) source.release();
@@ -60,8 +61,10 @@ interface Evaluated<T> {
   readonly result: T;
   readonly failures: readonly JobFailure[];
   readonly beyond: BeyondWindow;
-  /** Bytes that Scanners looked at. */
+  /** Bytes that Scanners looked at, */
   readonly pooledBytes: number;
+  /** and those of messages to them and from them. */
+  readonly messageBytes: number;
 }
 
 /** Without the jobs whose sources fail, each of them whole. */
@@ -75,7 +78,7 @@ async function evaluate<T>(
   for (;;) {
     try {
       const beyond = newBeyond();
-      return { result: await task.evaluate(left, beyond), failures, beyond, pooledBytes: 0 };
+      return { result: await task.evaluate(left, beyond), failures, beyond, pooledBytes: 0, messageBytes: 0 };
     } catch (error) {
       io.checkAborted();
       // What was asked of others at the same time may fail too.
@@ -111,7 +114,8 @@ async function evaluatePooled<T>(
       const scan = { group, places, maxSplitTraces, splits, beyond: beyondWindow };
       return { result: await task.evaluatePooled(scan), beyond: beyondWindow };
     });
-    return { result, failures: group.failures, beyond, pooledBytes: group.inspectedBytes };
+    const messageBytes = sum(scanners.map((scanner) => scanner.messageBytes));
+    return { result, failures: group.failures, beyond, pooledBytes: group.inspectedBytes, messageBytes };
   } finally {
     group.close();
   }

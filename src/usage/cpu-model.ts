@@ -20,7 +20,10 @@ export function bodyCpuUs(inflatedBytes: number, isConverted: boolean): number {
   return inflatedBytes * (isConverted ? CONVERTED_BYTE_US : BODY_BYTE_US);
 }
 
-/** Microseconds for a query that looked at so many bytes. */
+/**
+ * Microseconds for a query that looked at so many bytes in the Worker, those of Scanners' messages among them: these cost the
+ * Worker as much. What Scanners look at costs it nothing.
+ */
 export function scanCpuUs(inspectedBytes: number): number {
   return inspectedBytes * SCANNED_BYTE_US;
 }

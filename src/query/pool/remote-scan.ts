@@ -39,6 +39,8 @@ export class RemoteScan implements ScanMember {
   #asked: Question[] = [];
   #session: Promise<Session> | undefined;
   #hasFailed = false;
+  /** Bytes that went to the Scanner and came from it. */
+  messageBytes = 0;
 
   constructor(pooled: PooledJobs, query: PooledQuery, ports: RemoteScanPorts) {
     this.jobs = new Map(pooled.jobs.map((job) => [job.block.key, job]));
@@ -82,14 +84,14 @@ export class RemoteScan implements ScanMember {
 
   async #open(): Promise<Session> {
     if (this.#session !== undefined) return this.#session;
-    const { limits, scannerOf } = this.#ports;
+    const { scannerOf } = this.#ports;
     const request: ScanRequest = {
       version: QUESTIONS_VERSION,
       query: this.#query,
       jobs: this.#pooled.jobs.filter(({ block }) => !this.#failed.has(block.key)),
     };
     // A stub is of no use after its object has failed once: each session takes a new one.
-    this.#session = scannerOf(this.#pooled.scanner).scan(pack(request, limits.maxMessageBytes));
+    this.#session = scannerOf(this.#pooled.scanner).scan(this.#pack(request));
     const session = await this.#within(this.#session);
     for (const question of this.#asked) {
       const answer = await this.#answerOf(session, question);
@@ -102,21 +104,28 @@ export class RemoteScan implements ScanMember {
     session: Session,
     question: Question<K>,
   ): Promise<Answer<Questions[K]["answer"]>> {
-    const { maxMessageBytes, maxPartBytes } = this.#ports.limits;
+    const { maxPartBytes } = this.#ports.limits;
     const parts: Uint8Array[] = [];
     let byteLength = 0;
-    let reply: ScanReply = await this.#within(session.ask(pack(question, maxMessageBytes)));
+    let reply: ScanReply = await this.#within(session.ask(this.#pack(question)));
     for (;;) {
       if (reply.state === "gone")
         throw new AppError("unavailable", `scanner ${this.#pooled.scanner} is busy`);
       if (reply.bytes !== undefined) {
         parts.push(reply.bytes);
         byteLength += reply.bytes.length;
+        this.messageBytes += reply.bytes.length;
       }
       if (byteLength > maxPartBytes) throw new AppError("too_large", "a scanner's answer is too long");
       if (reply.state === "last") return unpack(concatBytes(parts));
       reply = await this.#within(session.more());
     }
+  }
+
+  #pack(message: ScanRequest | Question): Uint8Array {
+    const bytes = pack(message, this.#ports.limits.maxMessageBytes);
+    this.messageBytes += bytes.length;
+    return bytes;
   }
 
   async #within<T>(promise: Promise<T>): Promise<T> {

@@ -7,7 +7,7 @@ import { Scanner } from "../../../src/query/pool/scanner.ts";
 import { ScannerMemory } from "../../../src/query/pool/scanner-memory.ts";
 import { runMetrics } from "../../../src/query/run-metrics.ts";
 import { runSearch } from "../../../src/query/run-search.ts";
-import type { ScanDeps } from "../../../src/query/query-scan.ts";
+import type { InspectedBytes, ScanDeps } from "../../../src/query/query-scan.ts";
 import { rangeIntervals } from "../../../src/traceql/engine/metrics/intervals.ts";
 import { parseQuery } from "../../../src/traceql/parse.ts";
 import { ScanCache } from "../../../src/scan/scan-cache.ts";
@@ -150,7 +150,9 @@ describe("what is counted", () => {
       clock,
     });
     pool.beforeCall = (_, call) => void (clock.ms += call === "digest" ? 7 : 0);
-    const run = await search({ ...deps, scannerOf });
+    const inspected: InspectedBytes[] = [];
+    pool.sentBytes = pool.receivedBytes = 0;
+    const run = await search({ ...deps, scannerOf, noteInspected: (bytes) => inspected.push(bytes) });
     await expect.poll(() => pool.count("cancel")).toBe(3);
     const counted = meters.get(world.tenant) ?? {};
     expect([...meters.keys()]).toEqual([world.tenant]);
@@ -159,7 +161,16 @@ describe("what is counted", () => {
     expect(counted["r2ClassB"]).toBe(world.gets.length);
     expect(world.gets.length).toBeGreaterThan(0);
     expect(counted["objectMs"]).toBeGreaterThanOrEqual(3 * 7);
-    expect(run).toEqual(await search(world.deps));
+    const alone: InspectedBytes[] = [];
+    const noteInspected = (bytes: InspectedBytes) => alone.push(bytes);
+    expect(run).toEqual(await search({ ...world.deps, noteInspected }));
+    const { inspectedBytes: all } = run;
+    expect(alone).toEqual([{ all, here: all }]);
+    // The Worker's own are live spans and messages: Scanners are charged for by their time.
+    const { epochs } = await world.scanned.shard.snapshot({});
+    const liveBytes = epochs.reduce((sum, { rawBytes }) => sum + rawBytes, 0);
+    expect(liveBytes).toBeGreaterThan(0);
+    expect(inspected).toEqual([{ all, here: liveBytes + pool.sentBytes + pool.receivedBytes }]);
   });
 });
 
