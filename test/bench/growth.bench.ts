@@ -144,11 +144,20 @@ class MeasuredPool {
   get cpuMs(): number {
     return this.rounds.reduce((sum, round) => [...round.values()].reduce((a, b) => a + b, sum), 0);
   }
+}
 
-  /** Of each round the time until the last of its calls ends, so many at a time. */
-  get spanMs(): number {
-    return this.rounds.reduce((sum, round) => sum + makespan([...round.values()]), 0);
-  }
+/**
+ * Of each round the time until the last of its calls ends, so many at a time, each call taken to last as its median does: the
+ * heap of all Scanners is one here, and what collects it falls on one call or another.
+ */
+function spanMs(samples: readonly (readonly Map<string, number>[])[]): number {
+  const [first = []] = samples;
+  return first.reduce((sum, calls, round) => {
+    const ms = [...calls.keys()].map((scanner) =>
+      median(samples.map((rounds) => rounds[round]?.get(scanner) ?? 0)),
+    );
+    return sum + makespan(ms);
+  }, 0);
 }
 
 function makespan(calls: readonly number[]): number {
@@ -164,13 +173,18 @@ interface Figures {
   readonly alone: number;
   readonly scanners: number;
   readonly worker: number;
-  readonly wall: number;
-  /** The Worker's share, and the modelled time, of a Worker that knows nothing of these blocks. */
+  /** The Worker's share when it knows nothing of these blocks. */
   readonly coldWorker: number;
-  readonly coldWall: number;
 }
 
-async function measure(blocks: readonly CatalogueBlock[], text: string): Promise<Figures & { note: string }> {
+interface Measured extends Figures {
+  /** The modelled times. */
+  readonly wall: number;
+  readonly coldWall: number;
+  readonly note: string;
+}
+
+async function measure(blocks: readonly CatalogueBlock[], text: string): Promise<Measured> {
   const alone = depsOf(blocks);
   const limits = pooledLimits(alone.limits);
   const measured = new MeasuredPool(new ScanPool(limits, alone.objects));
@@ -178,12 +192,14 @@ async function measure(blocks: readonly CatalogueBlock[], text: string): Promise
   const expected = await run(alone, text);
   if ((await run(pooled, text)) !== expected) throw new Error(`${text}: the pool gives something else`);
   const samples: Figures[] = [];
+  const hotRounds: Map<string, number>[][] = [];
+  const coldRounds: Map<string, number>[][] = [];
   for (let round = 0; round < 5; round++) {
     measured.begin();
     let start = cpuNow();
     await run({ ...pooled, cache: new ScanCache(limits.scan) }, text);
     const coldWorker = cpuNow() - start - measured.cpuMs;
-    const coldWall = coldWorker + measured.spanMs;
+    coldRounds.push(measured.rounds);
     start = cpuNow();
     await run(alone, text);
     const own = cpuNow() - start;
@@ -191,8 +207,8 @@ async function measure(blocks: readonly CatalogueBlock[], text: string): Promise
     start = cpuNow();
     await run(pooled, text);
     const worker = cpuNow() - start - measured.cpuMs;
-    const wall = worker + measured.spanMs;
-    samples.push({ alone: own, scanners: measured.cpuMs, worker, wall, coldWorker, coldWall });
+    hotRounds.push(measured.rounds);
+    samples.push({ alone: own, scanners: measured.cpuMs, worker, coldWorker });
   }
   const of = (name: keyof Figures): number => median(samples.map((sample) => sample[name]));
   const { pool } = measured;
@@ -203,9 +219,9 @@ async function measure(blocks: readonly CatalogueBlock[], text: string): Promise
     alone: of("alone"),
     scanners: of("scanners"),
     worker: of("worker"),
-    wall: of("wall"),
+    wall: of("worker") + spanMs(hotRounds),
     coldWorker: of("coldWorker"),
-    coldWall: of("coldWall"),
+    coldWall: of("coldWorker") + spanMs(coldRounds),
     note,
   };
 }
