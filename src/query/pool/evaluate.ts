@@ -157,7 +157,7 @@ export class Evaluation implements Evaluators {
     const query = this.#query;
     assert(query.kind === "search", "a search finds");
     const { plan, window } = query;
-    await this.#look(leftOut);
+    await this.#readTraces();
     let found = NOTHING_FOUND;
     for (const [index, source] of newestFirst(this.#sources)) {
       if (!isWorthSearching(plan, [source], window)) continue;
@@ -170,6 +170,7 @@ export class Evaluation implements Evaluators {
       );
       found = combineFound(found, own, window.limit);
     }
+    await this.#count(leftOut);
     return found;
   }
 
@@ -190,13 +191,14 @@ export class Evaluation implements Evaluators {
   async measure(leftOut: LeftOut): Promise<Questions["measure"]["answer"]> {
     const query = this.#query;
     assert(query.kind === "metrics", "metrics measure");
-    await this.#look(leftOut);
+    await this.#readTraces();
     const state = new MetricsState(query.plan, { ...query.query, maxSeries: Infinity });
     for (const [index, source] of this.#sources.entries()) {
       await this.#onSource(source.rowCount, async () =>
         state.measure(source, index, await skipped(source, leftOut[index])),
       );
     }
+    await this.#count(leftOut);
     return state.part();
   }
 
@@ -237,9 +239,11 @@ export class Evaluation implements Evaluators {
     return results;
   }
 
-  /** What it takes to find and to take out split traces counts as looked at even where all of it is known already. */
-  async #look(leftOut: LeftOut): Promise<void> {
-    await this.#readTraces();
+  /**
+   * What it takes to find and to take out split traces counts as looked at even where all of it is known already. Not before
+   * it is: what was read along is given up by that.
+   */
+  async #count(leftOut: LeftOut): Promise<void> {
     for (const [index, source] of this.#sources.entries()) {
       if ((leftOut[index] ?? NO_TRACES).length === 0) continue;
       const names = partColumns(source, () => splitColumnsOf(this.#query, source).first);

@@ -50,6 +50,8 @@ class PooledSearch {
   readonly #window: Window;
   /** Who has a found trace; undefined: several sources do. */
   readonly #owners = new Map<string, ScanMember | undefined>();
+  /** What is shown of traces, by id. */
+  readonly #results = new Map<string, TraceResult>();
   #split: PooledSplits | undefined;
   #found = NOTHING_FOUND;
 
@@ -78,6 +80,8 @@ class PooledSearch {
     this.#split = split;
     const found = await group.askEach("find", (member) => split.leftOutOf(member));
     for (const { member, value } of found) this.#add(value, member);
+    // As the Worker alone does: before split traces push some of it off the page.
+    await this.#showOwn(this.#found.traces.slice(0, this.#limit));
     for await (const whole of split.whole()) {
       this.#add(await findTraces(whole, this.#plan.pipeline, this.#window), undefined);
     }
@@ -88,19 +92,21 @@ class PooledSearch {
     this.#found = combineFound(this.#found, found, this.#window.limit);
   }
 
-  async #show(page: readonly FoundTrace[]): Promise<TraceResult[]> {
+  /** Shows what members have of the page. */
+  async #showOwn(page: readonly FoundTrace[]): Promise<void> {
     const byOwner = Map.groupBy(page, ({ traceId }) => this.#owners.get(traceId));
     const asked = [...byOwner].flatMap(([member, found]) =>
       member === undefined ? [] : [{ member, question: { name: "show", input: found } as const }],
     );
-    const results = new Map<string, TraceResult>();
     for (const { value } of await this.#scan.group.ask<"show">(asked)) {
-      for (const result of value) results.set(result.traceId, result);
+      for (const result of value) this.#results.set(result.traceId, result);
     }
-    for (const result of await this.#showSplit(byOwner.get(undefined) ?? [])) {
-      results.set(result.traceId, result);
-    }
-    return page.flatMap(({ traceId }) => results.get(traceId) ?? []);
+  }
+
+  async #show(page: readonly FoundTrace[]): Promise<TraceResult[]> {
+    const split = page.filter(({ traceId }) => !this.#results.has(traceId));
+    for (const result of await this.#showSplit(split)) this.#results.set(result.traceId, result);
+    return page.flatMap(({ traceId }) => this.#results.get(traceId) ?? []);
   }
 
   async #showSplit(found: readonly FoundTrace[]): Promise<TraceResult[]> {

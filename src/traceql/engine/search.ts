@@ -117,6 +117,8 @@ class Search {
   readonly #window: Window;
   /** Where each found trace is: in a source or, undefined, in several. */
   readonly #origins = new Map<string, SpanSource | undefined>();
+  /** What is shown of traces, by id. */
+  readonly #results = new Map<string, TraceResult>();
   #split: SourceSplits | undefined;
   #found = NOTHING_FOUND;
 
@@ -143,9 +145,14 @@ class Search {
     }
     for (const batch of split.batches) {
       this.#options.signal?.throwIfAborted();
-      const whole = await batch.gather(this.#sources, (source) =>
-        findColumns(this.#plan.pipeline, source, EVERYTHING),
+      // What was found so far is shown while the columns of its source are at hand: most of it stays on the page.
+      const page = this.#found.traces.slice(0, this.#options.limit);
+      const whole = await batch.gather(
+        this.#sources,
+        (source) => findColumns(this.#plan.pipeline, source, EVERYTHING),
+        (source) => this.#showOf(source, page),
       );
+      for (const source of this.#sources) await this.#showOf(source, page);
       this.#add(await findTraces(whole, this.#plan.pipeline, this.#window), undefined);
     }
   }
@@ -164,20 +171,30 @@ class Search {
     this.#found = combineFound(this.#found, found, this.#window.limit);
   }
 
-  async #show(page: readonly FoundTrace[]): Promise<TraceResult[]> {
-    const { mentions } = this.#plan;
-    const results = new Map<string, TraceResult>();
-    for (const [origin, found] of Map.groupBy(page, ({ traceId }) => this.#origins.get(traceId))) {
-      const source = origin ?? (await this.#gather(found));
-      if (source === undefined) continue;
-      for (const result of await showTraces(source, mentions, found)) results.set(result.traceId, result);
-    }
-    return page.flatMap(({ traceId }) => results.get(traceId) ?? []);
+  /** Shows those of the traces that lie in this source. */
+  async #showOf(source: SpanSource, page: readonly FoundTrace[]): Promise<void> {
+    const own = page.filter(
+      ({ traceId }) => this.#origins.get(traceId) === source && !this.#results.has(traceId),
+    );
+    if (own.length > 0) this.#addResults(await showTraces(source, this.#plan.mentions, own));
   }
 
-  /** What is shown of traces that several sources have parts of. */
-  async #gather(found: readonly FoundTrace[]): Promise<SpanSource | undefined> {
+  #addResults(results: readonly TraceResult[]): void {
+    for (const result of results) this.#results.set(result.traceId, result);
+  }
+
+  async #show(page: readonly FoundTrace[]): Promise<TraceResult[]> {
+    for (const source of this.#sources) await this.#showOf(source, page);
+    const split = page.filter(({ traceId }) => !this.#results.has(traceId));
+    if (split.length > 0) await this.#showSplit(split);
+    return page.flatMap(({ traceId }) => this.#results.get(traceId) ?? []);
+  }
+
+  /** Shows traces that several sources have parts of. */
+  async #showSplit(found: readonly FoundTrace[]): Promise<void> {
     const ids = found.map(({ traceId }) => traceId);
-    return this.#split?.show(this.#sources, ids, (source) => showColumns(this.#plan.mentions, source));
+    const { mentions } = this.#plan;
+    const whole = await this.#split?.show(this.#sources, ids, (source) => showColumns(mentions, source));
+    if (whole !== undefined) this.#addResults(await showTraces(whole, mentions, found));
   }
 }

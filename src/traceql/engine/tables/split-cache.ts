@@ -333,9 +333,13 @@ export class SourceBatch {
     this.#batch = batch;
   }
 
-  /** The traces, whole, as a source. @param sources those whose tables the set was made of, in the same order */
-  async gather(sources: readonly SpanSource[], columnsOf: ColumnsOf): Promise<TableSource> {
-    const whole = await this.#batch.gather(namesIn(sources, columnsOf), readerOf(sources));
+  /**
+   * The traces, whole, as a source.
+   * @param sources those whose tables the set was made of, in the same order
+   * @param beside called with each source before it is read, if it is: what is read for both is read once
+   */
+  async gather(sources: readonly SpanSource[], columnsOf: ColumnsOf, beside?: Beside): Promise<TableSource> {
+    const whole = await this.#batch.gather(namesIn(sources, columnsOf), readerOf(sources, beside));
     // What is known already is looked at as well: a source counts what it is asked for.
     for (const [index, { traces }] of this.#traces.parts.entries()) {
       const source = traces.length > 0 ? sources[index] : undefined;
@@ -360,13 +364,18 @@ function namesIn(sources: readonly SpanSource[], columnsOf: ColumnsOf): NamesOf 
   };
 }
 
-function readerOf(sources: readonly SpanSource[]): ReadParts {
+/** What else is done with a source. */
+export type Beside = (source: SpanSource) => Promise<void>;
+
+function readerOf(sources: readonly SpanSource[], beside?: Beside): ReadParts {
   return async (wanted) => {
     const tables: SpanTable[] = [];
     // The first comes last: its columns are then still at hand when what was found is shown, and it has the newest traces.
     for (const [at, { source: index, traces, names }] of [...wanted.entries()].toReversed()) {
       const source = sources[index];
-      if (source !== undefined) tables[at] = await gatherColumns(source, traces, names);
+      if (source === undefined) continue;
+      await beside?.(source);
+      tables[at] = await gatherColumns(source, traces, names);
     }
     return tables;
   };

@@ -22,7 +22,7 @@ export async function gatherColumns(
 ): Promise<SpanTable> {
   const { firstRows } = await source.traces();
   const rows = rowsOfTraces({ traceStart: (trace) => firstRows[trace] ?? 0 }, traces);
-  return gatherTraces(await openScan(source, names, { rows }), names, traces);
+  return gatherTraces(await openScan(source, names, rows), names, traces);
 }
 
 /** The split traces of several sources, and where their parts are. Nothing of the sources is held. */
