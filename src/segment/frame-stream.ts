@@ -8,6 +8,7 @@
 // | bodyLength | u32             | bytes of the body                      |
 // | bodyCrc    | u32             | CRC-32 of the body                     |
 // | body       | bodyLength x u8 |                                        |
+import { leanBytes } from "../util/bytes.ts";
 import type { Codec } from "../util/codec.ts";
 import { AppError } from "../util/errors.ts";
 import type { FrameRef } from "./live-index.ts";
@@ -40,7 +41,7 @@ export function* frameBytes({ ref, body }: StoredFrame): Generator<Uint8Array> {
 }
 
 /**
- * The frames of a stream of such bytes, cut anywhere. Each body owns its buffer.
+ * The frames of a stream of such bytes, cut anywhere. Each body owns its buffer, but for a few bytes around it.
  * @param maxBodyBytes of a stored body and of an inflated one
  * @throws AppError `corrupt`, also when the stream ends within a frame; what the stream fails with
  */
@@ -62,6 +63,15 @@ export async function* readFrames(
         at += part.length;
         if (headLength < HEAD_BYTES) continue;
         ref = readHead(head, maxBodyBytes);
+        // Mostly a piece is one frame: it need not be copied.
+        if (chunk.length - at >= ref.bodyLength) {
+          const end = at + ref.bodyLength;
+          yield { ref, body: leanBytes(chunk.subarray(at, end)) };
+          at = end;
+          ref = undefined;
+          headLength = 0;
+          continue;
+        }
         body = new Uint8Array(ref.bodyLength);
         filled = 0;
       }

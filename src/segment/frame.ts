@@ -1,7 +1,7 @@
 // One accepted batch as it lies in a segment: FORMAT.md is the contract.
 import { AppError } from "../util/errors.ts";
 import type { Codec } from "../util/codec.ts";
-import { crc32, decompress } from "../util/codec.ts";
+import { crc32, decompressView } from "../util/codec.ts";
 
 const VERSION = 1;
 /** With the sizes of the traces behind their hashes. */
@@ -118,7 +118,7 @@ export function* decodeHeads(bytes: Uint8Array): Generator<FrameHead> {
 }
 
 /**
- * The TracesData of a frame.
+ * The TracesData of a frame. Maybe a view with a few bytes more behind it: 32 MiB of copies take 10 ms.
  * @param body the stored body, exactly
  * @throws AppError `corrupt` when it is not what was stored
  */
@@ -128,9 +128,9 @@ export function openBody(
 ): Uint8Array {
   if (body.length !== head.bodyLength) throw corrupt(`body has ${body.length} of ${head.bodyLength} bytes`);
   if (crc32(body) !== head.bodyCrc) throw corrupt("body does not match its checksum");
-  const raw = decompress(head.codec, body, head.rawLength, head.rawLength);
-  if (raw.length !== head.rawLength)
-    throw corrupt(`body inflates to ${raw.length} of ${head.rawLength} bytes`);
+  const { codec, rawLength } = head;
+  const raw = codec === "raw" ? body : decompressView(codec, body, rawLength, rawLength);
+  if (raw.length !== rawLength) throw corrupt(`body inflates to ${raw.length} of ${rawLength} bytes`);
   return raw;
 }
 

@@ -19,6 +19,10 @@ async function* cut(bytes: Uint8Array, lengths: readonly number[]): AsyncGenerat
   }
 }
 
+async function* toAsync(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* chunks;
+}
+
 async function read(chunks: AsyncIterable<Uint8Array>): Promise<StoredFrame[]> {
   const frames: StoredFrame[] = [];
   for await (const each of readFrames(chunks, MAX)) frames.push(each);
@@ -49,6 +53,23 @@ describe("frame stream", () => {
     expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThanOrEqual(1024 * 1024 + 20);
     expect(pieces.every((piece) => piece.buffer.byteLength === piece.length)).toBe(true);
     expect((await read(cut(concatBytes(pieces), [65_536])))[0]?.body).toEqual(body);
+  });
+
+  test("a body keeps no more than a few bytes beside it in memory, cut as it was or not at all", async () => {
+    const frames = [1000, 10, 100_000].map((length, row) => frame(new Uint8Array(length).fill(row), row + 1));
+    const pieces = frames.flatMap((each) => frameBytes(each).toArray());
+    for (const chunks of [pieces, [concatBytes(pieces)]]) {
+      const bodies = (
+        await read(
+          cut(
+            concatBytes(chunks),
+            chunks.map(({ length }) => length),
+          ),
+        )
+      ).concat(await read(toAsync(chunks)));
+      for (const { body } of bodies) expect(body.buffer.byteLength - body.length).toBeLessThanOrEqual(64);
+      expect(bodies.map(({ body }) => body.length)).toEqual([1000, 10, 100_000, 1000, 10, 100_000]);
+    }
   });
 
   test("a body that claims more than may be is refused before it is allocated", async () => {
