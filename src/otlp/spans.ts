@@ -53,36 +53,77 @@ const SCHEMA_URL_TAG = tagOf(RESOURCE_SPANS.schemaUrl, LENGTH);
 const EMPTY: Uint8Array = new Uint8Array(0);
 
 /**
- * Reads the fields of a group, without its children. ResourceSpans and ScopeSpans have the same numbers:
+ * A group as it was read. ResourceSpans and ScopeSpans have the same numbers:
  *
  *     1  resource | scope           message
  *     2  scope_spans | spans        repeated message
  *     3  schema_url                 string
+ *
+ * Most batches repeat the groups of those before, so `fields` is often all that is asked for.
  */
-function readGroup(bytes: Uint8Array, start: number, end: number): SpanGroup {
+class Group implements SpanGroup {
+  readonly start: number;
+  readonly end: number;
+  readonly fields: Uint8Array;
+
+  constructor(start: number, end: number, fields: Uint8Array) {
+    this.start = start;
+    this.end = end;
+    this.fields = fields;
+  }
+
+  get owner(): Uint8Array | undefined {
+    return join(this.#valuesOf(OWNER_TAG));
+  }
+
+  get schemaUrl(): Uint8Array {
+    return this.#valuesOf(SCHEMA_URL_TAG).at(-1) ?? EMPTY;
+  }
+
+  #valuesOf(tag: number): Uint8Array[] {
+    const { fields } = this;
+    const values: Uint8Array[] = [];
+    eachField(fields, { start: 0, end: fields.length }, tag, (start, end) => {
+      values.push(fields.subarray(start, end));
+    });
+    return values;
+  }
+}
+
+/**
+ * Reads the fields of a group, and where its children lie.
+ * @param children is filled with start and end of each child
+ */
+function readGroup(bytes: Uint8Array, start: number, end: number, children: number[]): SpanGroup {
   const reader = new WireReader(bytes, start);
-  const fields: Uint8Array[] = [];
-  const owners: Uint8Array[] = [];
-  let schemaUrl = EMPTY;
+  // Fields lie in one run nearly always: those before the children.
+  let first = EMPTY;
+  let others: Uint8Array[] | undefined;
   let runStart = start;
+  children.length = 0;
   while (reader.pos < end) {
     const at = reader.pos;
     const tag = reader.tag(end);
-    if ((tag & 7) !== LENGTH) {
+    if (tag !== CHILD_TAG) {
       reader.skip(tag, end);
       continue;
     }
     const length = reader.length(end);
-    const body = reader.pos;
+    children.push(reader.pos, reader.pos + length);
     reader.pos += length;
-    if (tag === CHILD_TAG) {
-      if (at > runStart) fields.push(bytes.subarray(runStart, at));
-      runStart = reader.pos;
-    } else if (tag === OWNER_TAG) owners.push(bytes.subarray(body, reader.pos));
-    else if (tag === SCHEMA_URL_TAG) schemaUrl = bytes.subarray(body, reader.pos);
+    if (at > runStart) {
+      const run = bytes.subarray(runStart, at);
+      if (first.length === 0) first = run;
+      else (others ??= []).push(run);
+    }
+    runStart = reader.pos;
   }
-  if (end > runStart) fields.push(bytes.subarray(runStart, end));
-  return { start, end, fields: join(fields) ?? EMPTY, owner: join(owners), schemaUrl };
+  if (end > runStart) {
+    const run = bytes.subarray(runStart, end);
+    if (first.length === 0) first = run;
+    else (others ??= []).push(run);
+  }
+  return new Group(start, end, others === undefined ? first : concatBytes([first, ...others]));
 }
 
 function join(parts: readonly Uint8Array[]): Uint8Array | undefined {
@@ -115,15 +156,16 @@ function eachField(
  * @throws AppError `invalid_argument` when the groups are malformed; spans themselves are not looked into
  */
 export function visitSpans(bytes: Uint8Array, visitor: SpanVisitor): void {
+  const scopes: number[] = [];
+  const spans: number[] = [];
   eachField(bytes, { start: 0, end: bytes.length }, RESOURCE_SPANS_TAG, (start, end) => {
-    const skipped = visitor.resourceSpans?.(readGroup(bytes, start, end)) === false;
-    if (skipped) return;
-    eachField(bytes, { start, end }, CHILD_TAG, (scopeStart, scopeEnd) => {
-      if (visitor.scopeSpans?.(readGroup(bytes, scopeStart, scopeEnd)) === false) return;
-      eachField(bytes, { start: scopeStart, end: scopeEnd }, CHILD_TAG, (spanStart, spanEnd) => {
-        visitor.span(spanStart, spanEnd);
-      });
-    });
+    const resource = readGroup(bytes, start, end, scopes);
+    if (visitor.resourceSpans?.(resource) === false) return;
+    for (let i = 0; i < scopes.length; i += 2) {
+      const scope = readGroup(bytes, scopes[i] ?? 0, scopes[i + 1] ?? 0, spans);
+      if (visitor.scopeSpans?.(scope) === false) continue;
+      for (let j = 0; j < spans.length; j += 2) visitor.span(spans[j] ?? 0, spans[j + 1] ?? 0);
+    }
   });
 }
 
