@@ -1,5 +1,5 @@
 // Random OTLP messages: made with the generated code, then disturbed on the wire in ways that do not change their meaning.
-import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
 import type {
@@ -15,6 +15,7 @@ import {
   TracesDataSchema,
 } from "../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../src/model/limits.ts";
+import { decode, encode } from "./otlp-codec.ts";
 import { makeRandom, type Random } from "./random.ts";
 
 type AnyValueInit = MessageInitShape<typeof AnyValueSchema>;
@@ -28,14 +29,7 @@ export function limitsWith(changes: Partial<Limits>): Limits {
   return { ...DEFAULT_LIMITS, ...changes };
 }
 
-/** Decodes as the oracle does. Our depth limit counts values, the library's counts messages: two or three a value. */
-export function decode(bytes: Uint8Array): TracesData {
-  return fromBinary(TracesDataSchema, bytes, { recursionLimit: 1000 });
-}
-
-export function encode(init: MessageInitShape<typeof TracesDataSchema>): Uint8Array {
-  return toBinary(TracesDataSchema, create(TracesDataSchema, init));
-}
+export { decode, encode };
 
 /** TracesData with one resource and scope around `spans`. */
 export function batchOf(...spans: SpanInit[]): Uint8Array {

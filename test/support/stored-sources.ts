@@ -9,7 +9,7 @@ import type { SpanSource } from "../../src/traceql/storage.ts";
 import { concatBytes } from "../../src/util/bytes.ts";
 import { buildBlock } from "./block-model.ts";
 import type { PlainAttributes, PlainScalar, PlainSpan, PlainValue } from "./oracle/trace.ts";
-import { encode } from "./otlp.ts";
+import { encode } from "./otlp-codec.ts";
 
 type TracesInit = Parameters<typeof encode>[0];
 type SpanInit = NonNullable<
