@@ -1,6 +1,6 @@
 // Writes a block: OTLP bytes in any order -> Parquet file in order of the trace ids.
 import { TRACE_ID_BYTES } from "../model/ids.ts";
-import { concatBytes } from "../util/bytes.ts";
+import { concatBytes, freeBytes } from "../util/bytes.ts";
 import { BlockBuilder } from "./block-builder.ts";
 import { planColumns } from "./column-plan.ts";
 import type { WrittenBlock } from "./meta.ts";
@@ -47,7 +47,9 @@ export async function writeColumns(
   });
   await new Feeder(index, builder, stretches).run();
   await builder.finish();
-  return concatBytes(chunks);
+  const file = concatBytes(chunks);
+  for (const chunk of chunks) freeBytes(chunk);
+  return file;
 }
 
 /**

@@ -5,6 +5,7 @@ import { type Block, bytesSource, openBlock } from "../block/reader.ts";
 import { openBody } from "../segment/frame.ts";
 import { readFrames, type StoredFrame } from "../segment/frame-stream.ts";
 import type { LiveEpoch, TraceShardRpc } from "../store/rpc.ts";
+import { freeBuffer } from "../util/bytes.ts";
 import { AppError, isAppError } from "../util/errors.ts";
 import { LruCache } from "../util/lru-cache.ts";
 import { Gate } from "../util/parallel.ts";
@@ -141,7 +142,7 @@ async function readRows(
 }
 
 async function build(key: string, frames: readonly StoredFrame[], { isCut }: LiveEpoch): Promise<Group> {
-  const file = await writeColumns(inflated(frames));
+  const file = await columnsOf(frames);
   const block = await openBlock(bytesSource(file));
   const rawBytes = rawBytesOf(frames);
   return {
@@ -154,8 +155,21 @@ async function build(key: string, frames: readonly StoredFrame[], { isCut }: Liv
   };
 }
 
-function* inflated(frames: readonly StoredFrame[]): Generator<Uint8Array> {
-  for (const { ref, body } of frames) yield openBody(ref, body);
+/** What was inflated for it is freed at once: left to collections, they come so often that they take a tenth of the time. */
+async function columnsOf(frames: readonly StoredFrame[]): Promise<Uint8Array> {
+  const inflated: Uint8Array[] = [];
+  function* messages(): Generator<Uint8Array> {
+    for (const { ref, body } of frames) {
+      const message = openBody(ref, body);
+      if (message !== body) inflated.push(message);
+      yield message;
+    }
+  }
+  try {
+    return await writeColumns(messages());
+  } finally {
+    for (const message of inflated) freeBuffer(message);
+  }
 }
 
 function rawBytesOf(frames: readonly StoredFrame[]): number {
