@@ -63,10 +63,26 @@ export class BlockBuilder {
     return this.#scopes.push(new Uint8Array(head)) - 1;
   }
 
-  /** Begins the next trace, greater than the one before: its spans follow in pre-order. `traceId` is copied. */
-  async beginTrace(traceId: Uint8Array, spanCount: number, spanBytes: number): Promise<void> {
+  /**
+   * Whether the next trace must wait for `makeTraceRoom`.
+   * @param spanBytes of all its spans
+   */
+  isTraceFull(spanCount: number, spanBytes: number): boolean {
+    return this.#rows.isTraceFull(spanCount, spanBytes);
+  }
+
+  /** Ends the pages that the trace does not fit. */
+  makeTraceRoom(spanCount: number, spanBytes: number): Promise<void> {
+    return this.#rows.makeTraceRoom(spanCount, spanBytes);
+  }
+
+  /**
+   * Begins the next trace, greater than the one before: its spans follow in pre-order. There is room for it. `traceId` is
+   * copied.
+   */
+  beginTrace(traceId: Uint8Array): void {
     const id = new Uint8Array(traceId);
-    await this.#rows.beginTrace(id, spanCount, spanBytes);
+    this.#rows.beginTrace(id);
     this.#traceIds.append(id, 0, TRACE_ID_BYTES);
   }
 

@@ -1,11 +1,12 @@
 // Columns being written: rows come in order, pages leave compressed.
 import { assert } from "../util/assert.ts";
-import { type ByteBuffer, grownUint32 } from "./byte-buffer.ts";
+import { ByteBuffer, grownUint32 } from "./byte-buffer.ts";
 import { ByteDictionary, type Dictionary, WordDictionary } from "./dictionary.ts";
 import { appendCodes, appendLevels, codeWidth, ENTRIES_MAX } from "./levels.ts";
 import { type EncodedPage, encodePage } from "./page.ts";
 import type { Bounds } from "./parquet-metadata.ts";
 import { type ColumnSchema, ENCODING } from "./parquet-schema.ts";
+import { appendText } from "./utf8.ts";
 import { TimeBounds, type Words } from "./words.ts";
 
 // From here on a dictionary would cost more than it saves: most values of the page were never seen before.
@@ -44,6 +45,8 @@ export abstract class Column {
   /** Values of the current page. */
   protected count = 0;
   protected readonly context: ColumnContext;
+  /** As the schema has it: schemas are objects of many shapes, and this is asked for with every value. */
+  readonly #isOptional: boolean;
   /** The row in the page that got a value last. */
   #lastRow = -1;
   #present: Uint8Array = NO_BYTES;
@@ -51,6 +54,7 @@ export abstract class Column {
   constructor(schema: ColumnSchema, context: ColumnContext) {
     this.schema = context.zstdLevel === 0 ? { ...schema, compression: "none" } : schema;
     this.context = context;
+    this.#isOptional = schema.optional;
   }
 
   /**
@@ -61,7 +65,7 @@ export abstract class Column {
     if (row === this.#lastRow) return false;
     this.#lastRow = row;
     this.count++;
-    if (!this.schema.optional) return true;
+    if (!this.#isOptional) return true;
     const byte = row >>> 3;
     if (byte >= this.#present.length) {
       const grown = new Uint8Array(Math.max(64, 2 * byte));
@@ -117,6 +121,8 @@ export abstract class DictionaryColumn<D extends Dictionary> extends Column {
   #settled = 0;
   #plain = false;
   readonly #mayBePlain: boolean;
+  /** The page's values where there are no codes any more: nobody looks for equal ones. */
+  readonly #values = new ByteBuffer();
 
   constructor(schema: ColumnSchema, context: ColumnContext, dictionary: D, mayBePlain: boolean) {
     super(schema, context);
@@ -136,7 +142,18 @@ export abstract class DictionaryColumn<D extends Dictionary> extends Column {
     this.#codes[at] = code;
   }
 
+  /** Where to append the value as PLAIN has it, instead of a code; undefined: the column has codes. */
+  protected get plainValues(): ByteBuffer | undefined {
+    return this.#plain ? this.#values : undefined;
+  }
+
   protected appendValues(out: ByteBuffer): number {
+    const values = this.#values;
+    if (values.length > 0) {
+      out.append(values.bytes, 0, values.length);
+      values.clear();
+      return ENCODING.plain;
+    }
     const { dictionary, count } = this;
     const { size } = dictionary;
     const isDiverse = count >= NEW_MIN && size - this.#settled > NEW_SHARE_MAX * count;
@@ -147,7 +164,7 @@ export abstract class DictionaryColumn<D extends Dictionary> extends Column {
       return ENCODING.dictionary;
     }
     for (let i = 0; i < count; i++) dictionary.writePlain(this.#codes[i] ?? 0, out);
-    dictionary.truncate(this.#settled);
+    if (size > this.#settled) dictionary.truncate(this.#settled);
     return ENCODING.plain;
   }
 
@@ -182,6 +199,8 @@ export class BytesColumn extends DictionaryColumn<ByteDictionary> {
   /** Gives `row` of the page the value `bytes` from `start` to `end`, unless it has one. */
   add(row: number, bytes: Uint8Array, start: number, end: number): void {
     if (!this.mark(row)) return;
+    const values = this.plainValues;
+    if (values !== undefined) return appendText(values, bytes, start, end);
     // Half of the values of real traffic are that of the span before: no hash is needed then.
     const last = this.#last;
     if (last < this.dictionary.size && this.dictionary.equals(last, bytes, start, end))
@@ -209,13 +228,22 @@ export class WordColumn extends DictionaryColumn<WordDictionary> {
   #last = 0;
   #lastLow = 0;
   #lastHigh = 0;
+  readonly #isWide: boolean;
 
   constructor(schema: ColumnSchema, context: ColumnContext) {
-    super(schema, context, new WordDictionary(schema.physical === "int32" ? 32 : 64), true);
+    const isWide = schema.physical !== "int32";
+    super(schema, context, new WordDictionary(isWide ? 64 : 32), true);
+    this.#isWide = isWide;
   }
 
   add(row: number, low: number, high: number): void {
     if (!this.mark(row)) return;
+    const values = this.plainValues;
+    if (values !== undefined) {
+      values.appendUint32(low);
+      if (this.#isWide) values.appendUint32(high);
+      return;
+    }
     // As for texts: half of the values are that of the span before.
     if (low !== this.#lastLow || high !== this.#lastHigh || this.#last >= this.dictionary.size) {
       this.#last = this.dictionary.intern(low, high);

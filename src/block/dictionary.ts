@@ -1,7 +1,7 @@
 // Dictionaries of a column's distinct values. Codes count up in order of first use.
 import { mix32 } from "../util/hash.ts";
 import { ByteBuffer, grownUint32 } from "./byte-buffer.ts";
-import { validUtf8 } from "./utf8.ts";
+import { appendText } from "./utf8.ts";
 
 /** What a dictionary column asks of its dictionary, whatever the values are. */
 export interface Dictionary {
@@ -15,35 +15,44 @@ export interface Dictionary {
 
 const INITIAL_SLOTS = 16;
 
-/** Open addressing over code + 1; 0 is free. At most half full. */
+/**
+ * Open addressing; at most half full. A slot is two words, code + 1 and the code's hash: side by side, as memory is what a
+ * look-up waits for. A code of 0: the slot is free.
+ */
 class Slots {
-  table = new Int32Array(INITIAL_SLOTS);
-  hashes = new Uint32Array(INITIAL_SLOTS / 2);
+  table = new Uint32Array(2 * INITIAL_SLOTS);
+  /** Number of slots less 1. */
+  mask = INITIAL_SLOTS - 1;
 
   /** Notes that `code` has `hash`; `slot` is free. */
   put(slot: number, code: number, hash: number): void {
-    this.hashes = grownUint32(this.hashes, code + 1);
-    this.hashes[code] = hash;
-    this.table[slot] = code + 1;
-    if (2 * (code + 1) > this.table.length) this.rebuild(code + 1, 2 * this.table.length);
+    this.table[2 * slot] = code + 1;
+    this.table[2 * slot + 1] = hash;
+    if (2 * code > this.mask) this.#rebuild(code + 1, 2 * (this.mask + 1));
   }
 
-  /** Fills a table of `length` slots with codes 0 to `size`. */
-  rebuild(size: number, length: number): void {
-    const table = new Int32Array(length);
-    const mask = length - 1;
-    for (let code = 0; code < size; code++) {
-      let slot = (this.hashes[code] ?? 0) & mask;
-      while (table[slot] !== 0) slot = (slot + 1) & mask;
-      table[slot] = code + 1;
+  /** Makes a table of `slots` with the codes 0 to `size`. */
+  #rebuild(size: number, slots: number): void {
+    const from = this.table;
+    const table = new Uint32Array(2 * slots);
+    const mask = slots - 1;
+    for (let at = 0; at < from.length; at += 2) {
+      const entry = from[at] ?? 0;
+      if (entry === 0 || entry > size) continue;
+      const hash = from[at + 1] ?? 0;
+      let slot = hash & mask;
+      while (table[2 * slot] !== 0) slot = (slot + 1) & mask;
+      table[2 * slot] = entry;
+      table[2 * slot + 1] = hash;
     }
     this.table = table;
+    this.mask = mask;
   }
 
   truncate(size: number): void {
-    let length = INITIAL_SLOTS;
-    while (length < 2 * size) length *= 2;
-    this.rebuild(size, length);
+    let slots = INITIAL_SLOTS;
+    while (slots < 2 * size) slots *= 2;
+    this.#rebuild(size, slots);
   }
 }
 
@@ -80,13 +89,12 @@ export class ByteDictionary implements Dictionary {
   /** The code of `bytes` from `start` to `end`, a new one if need be. */
   intern(bytes: Uint8Array, start: number, end: number): number {
     const hash = hashBytes(bytes, start, end);
-    const { table, hashes } = this.#slots;
-    const mask = table.length - 1;
+    const { table, mask } = this.#slots;
     let slot = hash & mask;
     for (;;) {
-      const code = (table[slot] ?? 0) - 1;
+      const code = (table[2 * slot] ?? 0) - 1;
       if (code < 0) break;
-      if (hashes[code] === hash && this.equals(code, bytes, start, end)) return code;
+      if (table[2 * slot + 1] === hash && this.equals(code, bytes, start, end)) return code;
       slot = (slot + 1) & mask;
     }
     const code = this.append(bytes, start, end);
@@ -122,11 +130,10 @@ export class ByteDictionary implements Dictionary {
   }
 
   writePlain(code: number, out: ByteBuffer): void {
-    const value = this.value(code);
-    if (!this.#isText) return out.append(value, 0, value.length);
-    const text = validUtf8(value);
-    out.appendUint32(text.length);
-    out.append(text, 0, text.length);
+    const start = code === 0 ? 0 : (this.#ends[code - 1] ?? 0);
+    const end = this.#ends[code] ?? 0;
+    if (this.#isText) appendText(out, this.#heap.bytes, start, end);
+    else out.append(this.#heap.bytes, start, end);
   }
 
   truncate(size: number): void {
@@ -142,6 +149,8 @@ export class WordDictionary implements Dictionary {
   readonly #wide: boolean;
   #words = new Uint32Array(2 * INITIAL_SLOTS);
   readonly #slots = new Slots();
+  /** One more than the code of each number below 256, which most are; 0: it has none. */
+  readonly #small = new Uint32Array(256);
   size = 0;
 
   /** @param bits size of a value in the file; of 32 only the low word is written */
@@ -150,13 +159,21 @@ export class WordDictionary implements Dictionary {
   }
 
   intern(low: number, high: number): number {
+    const isSmall = high === 0 && low >>> 8 === 0;
+    const known = isSmall ? (this.#small[low] ?? 0) : 0;
+    if (known > 0) return known - 1;
+    const code = this.#intern(low, high);
+    if (isSmall) this.#small[low] = code + 1;
+    return code;
+  }
+
+  #intern(low: number, high: number): number {
     const hash = mix32(Math.imul(high, 0x9e3779b1) ^ low);
-    const { table } = this.#slots;
+    const { table, mask } = this.#slots;
     const words = this.#words;
-    const mask = table.length - 1;
     let slot = hash & mask;
     for (;;) {
-      const code = (table[slot] ?? 0) - 1;
+      const code = (table[2 * slot] ?? 0) - 1;
       if (code < 0) break;
       if (words[2 * code] === low >>> 0 && words[2 * code + 1] === high >>> 0) return code;
       slot = (slot + 1) & mask;
@@ -177,5 +194,6 @@ export class WordDictionary implements Dictionary {
   truncate(size: number): void {
     this.size = size;
     this.#slots.truncate(size);
+    this.#small.fill(0);
   }
 }

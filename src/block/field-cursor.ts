@@ -10,7 +10,7 @@ import {
   STRING_TAG,
   VALUE_TAG,
 } from "./tags.ts";
-import { FIXED64, LENGTH, malformed, VARINT, WireReader } from "../otlp/wire.ts";
+import { FIXED32, FIXED64, LENGTH, malformed, VARINT, WireReader } from "../otlp/wire.ts";
 import { concatBytes } from "../util/bytes.ts";
 import type { Words } from "./words.ts";
 
@@ -43,13 +43,16 @@ export class FieldCursor {
     let at = this.end;
     if (at >= limit) return false;
     const tag = bytes[at++] ?? 0;
-    // Two-byte tags are span.flags and unknown fields, two-byte lengths the large values.
-    if (tag > 127) return this.#slow();
+    if (tag > 127) return this.#longTag(tag);
     const wireType = tag & 7;
     let end = at;
     if (wireType === LENGTH) {
-      const length = bytes[at++] ?? 0;
-      if (length > 127) return this.#slow();
+      let length = bytes[at++] ?? 0;
+      if (length > 127) {
+        const second = bytes[at++] ?? 0;
+        if (second > 127) return this.#slow();
+        length += (second - 1) << 7;
+      }
       end = at + length;
     } else if (wireType === VARINT) {
       while ((bytes[end] ?? 0) > 127) end++;
@@ -60,6 +63,18 @@ export class FieldCursor {
     this.tag = tag;
     this.start = at;
     this.end = end;
+    return true;
+  }
+
+  /** A tag of several bytes is that of span.flags, which most spans have, or of an unknown field. */
+  #longTag(first: number): boolean {
+    const at = this.end + 2;
+    const second = this.bytes[at - 1] ?? 0;
+    const isFlags = (first & 7) === FIXED32 && second > 0 && second < 128 && at + 4 <= this.#limit;
+    if (!isFlags) return this.#slow();
+    this.tag = first + ((second - 1) << 7);
+    this.start = at;
+    this.end = at + 4;
     return true;
   }
 
@@ -110,6 +125,8 @@ export class AttributeCursor {
   keyStart = 0;
   keyEnd = 0;
   type: number = VALUE_TYPE.other;
+  /** Whether it has the form of nearly all: key, then value, which is one number or text; all lengths below 128. */
+  isPlain = false;
   valueBytes: Uint8Array = EMPTY;
   /** The text, varint or 8 bytes; of type `other` the body of the AnyValue. */
   valueStart = 0;
@@ -123,23 +140,32 @@ export class AttributeCursor {
   read(bytes: Uint8Array, start: number, end: number): void {
     this.keyBytes = bytes;
     this.valueBytes = bytes;
-    // Nearly all: key, then value with one field, lengths below 128.
     const keyEnd = start + 2 + (bytes[start + 1] ?? 0);
     const valueAt = keyEnd + 2;
     const valueLength = bytes[keyEnd + 1] ?? 0;
-    const isPlain =
+    const mayBePlain =
       bytes[start] === KEY_TAG &&
       (bytes[start + 1] ?? 255) < 128 &&
       bytes[keyEnd] === VALUE_TAG &&
       valueLength < 128 &&
       valueAt + valueLength === end &&
       valueLength > 1;
-    if (isPlain && this.#plainValue(bytes, valueAt, end)) {
+    this.isPlain = mayBePlain && this.#plainValue(bytes, valueAt, end);
+    if (this.isPlain) {
       this.keyStart = start + 2;
       this.keyEnd = keyEnd;
       return;
     }
     this.#general(bytes, start, end);
+  }
+
+  /** Reads the KeyValue body [start, end), which was found to be plain and of `type` before; not its key. */
+  readPlain(bytes: Uint8Array, start: number, end: number, type: number): void {
+    const keyEnd = start + 2 + (bytes[start + 1] ?? 0);
+    this.type = type;
+    this.valueBytes = bytes;
+    this.valueStart = keyEnd + (type === VALUE_TYPE.string ? 4 : 3);
+    this.valueEnd = end;
   }
 
   /** Whether the AnyValue [start, end) is one field that fills it. */

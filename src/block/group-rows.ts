@@ -70,14 +70,29 @@ export class GroupRows {
   }
 
   /**
-   * Begins the next trace, greater than the one before: its spans follow in pre-order.
-   * @param traceId is kept
+   * Whether the next trace must wait for `makeTraceRoom`.
    * @param spanBytes of all its spans; Infinity: more than a page of otlp_span
    */
-  async beginTrace(traceId: Uint8Array, spanCount: number, spanBytes: number): Promise<void> {
-    assert(traceId.length === TRACE_ID_BYTES, "a trace id has 16 bytes");
-    if (this.#rowsInPage > 0 && this.#rowsInPage + spanCount > COLUMN_PAGE_ROWS) await this.cutPage();
+  isTraceFull(spanCount: number, spanBytes: number): boolean {
+    return this.#isPageFullFor(spanCount) || this.#otlp?.isFull(spanCount, spanBytes) === true;
+  }
+
+  /** Ends the pages that are full for the trace. */
+  async makeTraceRoom(spanCount: number, spanBytes: number): Promise<void> {
+    if (this.#isPageFullFor(spanCount)) await this.cutPage();
     if (this.#otlp?.isFull(spanCount, spanBytes) === true) await this.#cutOtlp(this.#otlp);
+  }
+
+  #isPageFullFor(spanCount: number): boolean {
+    return this.#rowsInPage > 0 && this.#rowsInPage + spanCount > COLUMN_PAGE_ROWS;
+  }
+
+  /**
+   * Begins the next trace, greater than the one before: its spans follow in pre-order. There is room for it.
+   * @param traceId is kept
+   */
+  beginTrace(traceId: Uint8Array): void {
+    assert(traceId.length === TRACE_ID_BYTES, "a trace id has 16 bytes");
     this.#otlp?.beginTrace(traceId);
     this.#columns.fixed.traceId.append(traceId);
     if (this.#traceCount++ === 0) this.#firstTraceId = traceId;

@@ -59,13 +59,13 @@ export class JsonValues {
   attributes(attributes: readonly AttributeRange[], depth = 0): void {
     const out = this.#out;
     const attribute = this.#attribute;
-    const seen = new Set<string>();
+    // Most lists have one attribute: its key need not be remembered.
+    const seen = attributes.length > 1 ? new Set<string>() : undefined;
     let count = 0;
     out.byte(OPEN_OBJECT);
     for (const { bytes, start, end } of attributes) {
       attribute.read(bytes, start, end);
-      // Most lists have one attribute: its key need not be remembered.
-      if (attributes.length > 1) {
+      if (seen !== undefined) {
         const key = decodeUtf8(attribute.keyBytes.subarray(attribute.keyStart, attribute.keyEnd));
         if (seen.has(key)) continue;
         seen.add(key);

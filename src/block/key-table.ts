@@ -1,4 +1,4 @@
-// Attribute keys as small numbers. Senders repeat themselves: the key that followed last time is tried first.
+// Attribute keys as small numbers. Senders repeat themselves: the keys that followed before are tried first.
 import { grownUint32 } from "./byte-buffer.ts";
 import { ByteDictionary } from "./dictionary.ts";
 import { VALUE_TYPES } from "./field-cursor.ts";
@@ -7,6 +7,8 @@ export class KeyTable {
   readonly #keys = new ByteDictionary();
   /** For each key one more than the key that followed it last time; 0: none yet. */
   #next = new Uint32Array(64);
+  /** The same of the key that had followed before that one. */
+  #other = new Uint32Array(64);
   #last = 0;
   /** How often each key had each type: index key * VALUE_TYPES + type. */
   #counts = new Uint32Array(64 * VALUE_TYPES);
@@ -15,19 +17,24 @@ export class KeyTable {
     return this.#keys.size;
   }
 
-  /** The number of the key, a new one if need be. Hits the prediction for 9 of 10 attributes of real traffic. */
+  /** The number of the key, a new one if need be. One of two predictions hits for 9 of 10 attributes of real traffic. */
   find(bytes: Uint8Array, start: number, end: number): number {
-    const predicted = (this.#next[this.#last] ?? 0) - 1;
-    if (predicted >= 0 && this.#keys.equals(predicted, bytes, start, end)) {
-      this.#last = predicted;
-      return predicted;
+    const last = this.#last;
+    const next = (this.#next[last] ?? 0) - 1;
+    if (next >= 0 && this.#keys.equals(next, bytes, start, end)) {
+      this.#last = next;
+      return next;
     }
-    const key = this.#keys.intern(bytes, start, end);
+    const other = (this.#other[last] ?? 0) - 1;
+    const isOther = other >= 0 && this.#keys.equals(other, bytes, start, end);
+    const key = isOther ? other : this.#keys.intern(bytes, start, end);
     if (key >= this.#next.length) {
       this.#next = grownUint32(this.#next, key + 1);
+      this.#other = grownUint32(this.#other, key + 1);
       this.#counts = grownUint32(this.#counts, (key + 1) * VALUE_TYPES);
     }
-    this.#next[this.#last] = key + 1;
+    this.#other[last] = next + 1;
+    this.#next[last] = key + 1;
     this.#last = key;
     return key;
   }

@@ -1,4 +1,5 @@
 // What a block is told of a span beside its bytes.
+import { AttributeNotes } from "./attribute-notes.ts";
 import type { Words } from "./words.ts";
 
 /** A span's bytes and owners. */
@@ -21,6 +22,9 @@ export interface RowFacts extends OwnedSpan {
   readonly parentId: Words;
   readonly startTime: Words;
   readonly endTime: Words;
+  /** Those of its attributes begin here; behind the end of all notes when there are none. */
+  notes: AttributeNotes;
+  notesAt: number;
 }
 
 function zero(): Words {
@@ -39,5 +43,7 @@ export function emptyRowFacts(): RowFacts {
     parentId: zero(),
     startTime: zero(),
     endTime: zero(),
+    notes: new AttributeNotes(),
+    notesAt: 0,
   };
 }

@@ -1,5 +1,6 @@
 // Second pass: a span's bytes into the columns, in row order. No string and no object is made for a usual span.
 import { JsonWriter } from "../otlp/json-writer.ts";
+import { NO_NOTE } from "./attribute-notes.ts";
 import { ByteBuffer, wordAt } from "./byte-buffer.ts";
 import { BoolColumn, BytesColumn, type Column, WordColumn } from "./column.ts";
 import { attributeSchema, type ColumnPlan } from "./column-plan.ts";
@@ -80,7 +81,7 @@ export class SpanColumns {
   add(row: number, facts: RowFacts): void {
     const { spanId, parentId } = facts;
     const { fixed } = this;
-    this.#addContent(row, facts.bytes, facts.start, facts.end);
+    this.#addContent(row, facts);
     fixed.parentDistance.add(row, facts.parentDistance, 0);
     fixed.spanId.addWords(row, spanId.low, spanId.high);
     if ((parentId.low | parentId.high) !== 0) fixed.parentId.addWords(row, parentId.low, parentId.high);
@@ -98,12 +99,13 @@ export class SpanColumns {
   }
 
   /** Adds what the span [start, end) itself holds. */
-  #addContent(row: number, bytes: Uint8Array, start: number, end: number): void {
+  #addContent(row: number, { bytes, start, end, notes, notesAt }: RowFacts): void {
     const fields = this.#fields;
     this.#reset(row);
     fields.enter(bytes, start, end);
+    let attribute = notesAt;
     while (fields.next()) {
-      if (fields.tag === tags.ATTRIBUTES_TAG) this.#addAttribute(bytes, fields.start, fields.end);
+      if (fields.tag === tags.ATTRIBUTES_TAG) this.#addAttribute(fields, notes.at(attribute++));
       else this.#note(fields);
     }
     const { fixed } = this;
@@ -171,11 +173,9 @@ export class SpanColumns {
     }
   }
 
-  #addAttribute(bytes: Uint8Array, start: number, end: number): void {
+  #addAttribute({ bytes, start, end }: FieldCursor, note: number): void {
     const attribute = this.#attribute;
-    attribute.read(bytes, start, end);
-    const key = this.#keys.find(attribute.keyBytes, attribute.keyStart, attribute.keyEnd);
-    const slot = key * VALUE_TYPES + attribute.type;
+    const slot = this.#readAttribute(bytes, start, end, note);
     if (attribute.type === VALUE_TYPE.string) {
       const column = this.#texts[slot];
       if (column !== undefined) {
@@ -184,6 +184,21 @@ export class SpanColumns {
       }
     } else if (this.#addNumber(slot)) return;
     this.#rest.push({ bytes, start, end });
+  }
+
+  /** Makes the attribute the current one. Returns its slot. */
+  #readAttribute(bytes: Uint8Array, start: number, end: number, note: number): number {
+    const attribute = this.#attribute;
+    const slot = note >>> 1;
+    if (note !== NO_NOTE && (note & 1) === 1) {
+      attribute.readPlain(bytes, start, end, slot % VALUE_TYPES);
+      return slot;
+    }
+    attribute.read(bytes, start, end);
+    if (note !== NO_NOTE) return slot;
+    return (
+      this.#keys.find(attribute.keyBytes, attribute.keyStart, attribute.keyEnd) * VALUE_TYPES + attribute.type
+    );
   }
 
   /** Adds the current attribute, which is no text, to its column; false when it has none. */
@@ -226,8 +241,9 @@ export class SpanColumns {
   }
 
   #addText(column: BytesColumn): void {
-    const text = this.#json.take();
-    column.add(this.#row, text, 0, text.length);
+    const json = this.#json;
+    column.add(this.#row, json.bytes, 0, json.length);
+    json.clear();
   }
 
   /** JSON of a Resource body. */

@@ -1,6 +1,7 @@
 // First pass over the input: where each span lies, what orders it, and how often each attribute key occurs.
 import { TRACE_ID_BYTES } from "../model/ids.ts";
 import { visitSpans } from "../otlp/spans.ts";
+import { AttributeNotes } from "./attribute-notes.ts";
 import { grownUint32 } from "./byte-buffer.ts";
 import { ByteDictionary } from "./dictionary.ts";
 import { KeyTable } from "./key-table.ts";
@@ -10,13 +11,14 @@ import { ENTRY_WORDS, SpanScanner, WORDS } from "./span-scanner.ts";
 const EMPTY: Uint8Array = new Uint8Array(0);
 
 /**
- * All spans of a block to be, in order of arrival: 60 bytes each plus the input, which is referenced.
+ * All spans of a block to be, in order of arrival: 64 bytes each, 2 for each attribute, and the input, which is referenced.
  */
 export class SpanIndex {
   readonly sources: Uint8Array[] = [];
   readonly resources = new OwnerTable();
   readonly scopes = new OwnerTable();
   readonly keys = new KeyTable();
+  readonly notes = new AttributeNotes();
   /** Trace ids by number, in order of arrival. */
   readonly traceIds = new ByteDictionary("fixed");
   count = 0;
@@ -28,7 +30,7 @@ export class SpanIndex {
 
   /** @param keys "given": `keys` is filled by somebody who knows the attributes, spans are not asked for theirs */
   constructor(keys: "counted" | "given" = "counted") {
-    this.#scanner = new SpanScanner(keys === "counted" ? this.keys : undefined);
+    this.#scanner = new SpanScanner(keys === "counted" ? this : undefined);
   }
 
   /**

@@ -1,6 +1,7 @@
 // What orders a span, read from its bytes in one pass.
 import { SPAN_ID_BYTES, TRACE_ID_BYTES } from "../model/ids.ts";
 import { AppError } from "../util/errors.ts";
+import type { AttributeNotes } from "./attribute-notes.ts";
 import { wordAt } from "./byte-buffer.ts";
 import { AttributeCursor, FieldCursor, readVarint } from "./field-cursor.ts";
 import type { KeyTable } from "./key-table.ts";
@@ -23,21 +24,29 @@ export const WORDS = {
   kind: 12,
   resource: 13,
   scope: 14,
+  /** Where the notes of its attributes begin. */
+  notes: 15,
 } as const;
-export const ENTRY_WORDS = 15;
+export const ENTRY_WORDS = 16;
+
+/** Where what is found of attributes goes. */
+export interface AttributeSink {
+  readonly keys: KeyTable;
+  readonly notes: AttributeNotes;
+}
 
 /** A parent id of zeros, or of another length than 8, is none. */
 export class SpanScanner {
   /** Where the trace id of the span lies that was read last. */
   traceAt = 0;
-  readonly #keys: KeyTable | undefined;
+  readonly #sink: AttributeSink | undefined;
   readonly #fields = new FieldCursor();
   readonly #attribute = new AttributeCursor();
   readonly #varint = { low: 0, high: 0 };
 
-  /** @param keys counts the attributes; undefined: nobody asks for them */
-  constructor(keys: KeyTable | undefined) {
-    this.#keys = keys;
+  /** @param sink undefined: nobody asks for the attributes */
+  constructor(sink: AttributeSink | undefined) {
+    this.#sink = sink;
   }
 
   /**
@@ -47,14 +56,16 @@ export class SpanScanner {
    */
   read(bytes: Uint8Array, words: Uint32Array, base: number): void {
     const fields = this.#fields;
+    const sink = this.#sink;
     const start = words[base + WORDS.start] ?? 0;
     let traceAt = -1;
     let spanAt = -1;
+    if (sink !== undefined) words[base + WORDS.notes] = sink.notes.length;
     fields.enter(bytes, start, words[base + WORDS.end] ?? 0);
     while (fields.next()) {
       switch (fields.tag) {
         case tags.ATTRIBUTES_TAG:
-          if (this.#keys !== undefined) this.#countKey(this.#keys, bytes, fields.start, fields.end);
+          if (sink !== undefined) this.#noteAttribute(sink, bytes, fields.start, fields.end);
           break;
         case tags.TRACE_ID_TAG:
           traceAt = fields.end - fields.start === TRACE_ID_BYTES ? fields.start : -1;
@@ -97,10 +108,11 @@ export class SpanScanner {
     }
   }
 
-  #countKey(keys: KeyTable, bytes: Uint8Array, start: number, end: number): void {
+  #noteAttribute({ keys, notes }: AttributeSink, bytes: Uint8Array, start: number, end: number): void {
     const attribute = this.#attribute;
     attribute.read(bytes, start, end);
     const key = keys.find(attribute.keyBytes, attribute.keyStart, attribute.keyEnd);
     keys.count(key, attribute.type, 1);
+    notes.add(key, attribute.type, attribute.isPlain);
   }
 }

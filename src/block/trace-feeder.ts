@@ -35,7 +35,10 @@ export class TraceFeeder {
     const facts = this.#facts;
     const stretches = this.#stretches;
     const rows = orderTrace(index, members, this.#preorder);
-    await builder.beginTrace(traceId, rows.count, spanBytesOf(index, rows));
+    const spanBytes = spanBytesOf(index, rows);
+    // Waiting for each of many small traces would cost more than ordering them.
+    if (builder.isTraceFull(rows.count, spanBytes)) await builder.makeTraceRoom(rows.count, spanBytes);
+    builder.beginTrace(traceId);
     for (let row = 0; row < rows.count; row++) {
       if (row % STEP_ROWS === 0) {
         const costUs = COST_US.span * Math.min(STEP_ROWS, rows.count - row);

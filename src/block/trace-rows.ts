@@ -40,6 +40,8 @@ export function readFacts(index: SpanIndex, rows: TraceRows, row: number, facts:
   facts.end = index.word(span, WORDS.end);
   facts.resource = index.word(span, WORDS.resource);
   facts.scope = index.word(span, WORDS.scope);
+  facts.notes = index.notes;
+  facts.notesAt = index.word(span, WORDS.notes);
   facts.parentDistance = rows.distances[row] ?? 0;
   setWords(facts.spanId, index, span, WORDS.spanIdLow);
   setWords(facts.parentId, index, span, WORDS.parentIdLow);

@@ -37,7 +37,7 @@ function buildEscapes(): Uint8Array {
  * Length of the well-formed UTF-8 sequence whose lead byte (at least 0x80) is at `at`; or, negative, the length of the
  * ill-formed part that one U+FFFD stands for, cut as the WHATWG decoder cuts it.
  */
-function sequenceLength(bytes: Uint8Array, at: number, end: number): number {
+export function sequenceLength(bytes: Uint8Array, at: number, end: number): number {
   const lead = bytes[at] ?? 0;
   if (lead < 0xc2 || lead > 0xf4) return -1;
   const length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
@@ -66,9 +66,19 @@ export class JsonWriter {
   /** What was written since the last call, in a buffer of its own. The writer starts anew. */
   take(): Uint8Array<ArrayBuffer> {
     const taken = this.#bytes.slice(0, this.#length);
+    this.clear();
+    return taken;
+  }
+
+  /** The first `length` bytes are what was written, until the next write. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#bytes;
+  }
+
+  /** Starts anew. */
+  clear(): void {
     this.#length = 0;
     if (this.#bytes.length > 2 * IDLE_BYTES) this.#bytes = new Uint8Array(IDLE_BYTES);
-    return taken;
   }
 
   #need(count: number): void {

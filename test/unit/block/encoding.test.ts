@@ -1,7 +1,7 @@
 // The small encodings by themselves: what one writes the other reads, and nothing else.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ByteBuffer } from "../../../src/block/byte-buffer.ts";
+import { ByteBuffer, wordAt } from "../../../src/block/byte-buffer.ts";
 import { ByteDictionary, WordDictionary } from "../../../src/block/dictionary.ts";
 import { readVarint } from "../../../src/block/field-cursor.ts";
 import {
@@ -14,7 +14,9 @@ import {
 import { decodePageBody, decodePageHeader, encodePage } from "../../../src/block/page.ts";
 import { appendSuffix, readSuffix, SUFFIX_BYTES } from "../../../src/block/suffix.ts";
 import { decodeStruct, encodeStruct, type ThriftValue } from "../../../src/block/thrift.ts";
+import { appendText, validUtf8 } from "../../../src/block/utf8.ts";
 import { clampSigned, subtract, toBigInt, type Words } from "../../../src/block/words.ts";
+import { concatBytes } from "../../../src/util/bytes.ts";
 import { crc32 } from "../../../src/util/codec.ts";
 import { isRefused } from "../../support/block-model.ts";
 
@@ -98,6 +100,53 @@ describe("dictionaries", () => {
     const out = new ByteBuffer();
     dictionary.writePlain(1, out);
     expect([...out.view()]).toEqual([6, 0, 0, 0, 1, 0, 0, 0]);
+  });
+
+  test("words: small ones and others share no code, also after a cut back", () => {
+    const dictionary = new WordDictionary(64);
+    const lows = [255, 256, 0, 0xffff_ff00, 255];
+    expect(lows.map((low) => dictionary.intern(low, 0))).toEqual([0, 1, 2, 3, 0]);
+    expect(dictionary.intern(255, 1)).toBe(4);
+    dictionary.truncate(1);
+    expect([0, 255, 256, 255].map((low) => dictionary.intern(low, 0))).toEqual([1, 0, 2, 0]);
+  });
+});
+
+describe("text", () => {
+  test("is valid UTF-8 as the platform's decoder makes it, with its length before it", () => {
+    // Bytes that begin, go on with and end sequences of all lengths, and a few that never may.
+    const byte = fc.constantFrom(
+      0x41,
+      0x7f,
+      0x80,
+      0x9f,
+      0xa0,
+      0xbf,
+      0xc1,
+      0xc2,
+      0xe0,
+      0xe2,
+      0xed,
+      0xf0,
+      0xf4,
+      0xff,
+    );
+    const bytes = fc.oneof(
+      fc.array(byte, { maxLength: 90 }).map((all) => Uint8Array.from(all)),
+      fc.string({ unit: "binary", maxLength: 90 }).map((all) => new TextEncoder().encode(all)),
+    );
+    fc.assert(
+      fc.property(bytes, fc.nat(3), (value, before) => {
+        const out = new ByteBuffer();
+        appendText(out, concatBytes([new Uint8Array(before), value]), before, before + value.length);
+        const valid = new TextEncoder().encode(
+          new TextDecoder("utf-8", { fatal: false, ignoreBOM: true }).decode(value),
+        );
+        expect(wordAt(out.bytes, 0)).toBe(valid.length);
+        expect([...out.view().subarray(4)]).toEqual([...valid]);
+        expect([...validUtf8(value)]).toEqual([...valid]);
+      }),
+    );
   });
 });
 

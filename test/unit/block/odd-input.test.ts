@@ -1,6 +1,8 @@
 // What senders are allowed to send, or send anyway. The model of rows.test.ts says what must come out.
 import { describe, expect, test } from "vitest";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import type { Span_SpanKind } from "../../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
+import { NOTED_KEYS } from "../../../src/block/attribute-notes.ts";
 import { mayHoldTrace, tracePages } from "../../../src/block/lookup.ts";
 import { readTracePages } from "../../../src/block/read-trace.ts";
 import { bytesSource, openBlock } from "../../../src/block/reader.ts";
@@ -206,6 +208,60 @@ describe("attributes", () => {
       ),
     );
     expect(Object.keys(rows[0] ?? {}).filter((name) => name.startsWith("span.")).length).toBe(120);
+  });
+
+  test("keys that are noted and those beyond: the last of the ones, the first of the others", async () => {
+    const keys = Array.from({ length: NOTED_KEYS + 1 }, (_, i) => `key.${i}`);
+    const last = keys.slice(-2);
+    const rows = await expectModel(
+      batchOf(spanWith({ spanId: spanId(1), attributes: keys.map((key) => text(key, "v")) })),
+      ...last.flatMap((key, i) => [
+        batchOf(spanWith({ spanId: spanId(2 + i), attributes: [text(key, "plain"), int(key, -5n)] })),
+        batchOf(spanWith({ spanId: spanId(4 + i), attributes: [text(key, "long ".repeat(50))] })),
+        batchOf(spanWith({ spanId: spanId(6 + i), attributes: [double(key, 0.5), int(key, -5n)] })),
+        batchOf(spanWith({ spanId: spanId(8 + i), attributes: [double(key, 0.5), text("key.0", "again")] })),
+      ]),
+    );
+    for (const key of last) {
+      expect(new Set(rows.map((row) => row[`span.${key}`]))).toEqual(
+        new Set(["v", "plain", "long ".repeat(50), null]),
+      );
+      expect(rows.filter((row) => row[`span.${key}.int`] === -5n).length).toBe(2);
+      expect(rows.filter((row) => row[`span.${key}.double`] === 0.5).length).toBe(2);
+    }
+  });
+
+  test("values that are all different, over several pages: no codes from the second on", async () => {
+    const spans = Array.from({ length: 70_000 }, (_, i) =>
+      spanWith({
+        spanId: spanId(i),
+        startTimeUnixNano: BigInt(i),
+        // A number that no kind has is kept.
+        kind: i as Span_SpanKind,
+        // Some are longer than what is copied byte by byte, some not ASCII.
+        name: i % 3 === 0 ? `ключ ${i}` : `name ${i} ${"x".repeat(i % 80)}`,
+        attributes: [
+          ...(i % 2 === 0 ? [int("number", BigInt(i) << 20n)] : []),
+          ...(i % 2 === 0 ? [double("fraction", i / 3)] : []),
+        ],
+      }),
+    );
+    const { file } = await buildBlock([batchOf(...spans.toReversed())]);
+    const rows = await hyparquetRows(file);
+    expect(rows.map((row) => [row["name"], row["kind"]])).toEqual(
+      spans.map(({ name, kind }) => [name, kind]),
+    );
+    expect(rows.map((row) => row["span.number.int"])).toEqual(
+      spans.map((_, i) => (i % 2 === 0 ? BigInt(i) << 20n : null)),
+    );
+    expect(rows.map((row) => row["span.fraction.double"])).toEqual(
+      spans.map((_, i) => (i % 2 === 0 ? i / 3 : null)),
+    );
+    const block = await openBlock(bytesSource(file));
+    for (const column of ["name", "kind", "span.number.int", "span.fraction.double"]) {
+      const { pages } = await block.readColumn(column, 0);
+      expect(pages.map(({ content }) => content.kind)).toEqual(["values", "values", "values"]);
+    }
   });
 
   test("rare keys have no column, whatever their number", async () => {
