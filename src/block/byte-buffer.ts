@@ -72,6 +72,18 @@ export function grownUint32(array: Uint32Array<ArrayBuffer>, length: number): Ui
   return grown;
 }
 
+/** Copies 8 bytes as two words, little-endian. No number passes between calls: half of them would be objects. */
+export function copyWords(bytes: Uint8Array, from: number, out: Uint32Array, to: number): void {
+  let at = from;
+  for (let word = to; word < to + 2; word++, at += 4) {
+    out[word] =
+      (bytes[at] ?? 0) |
+      ((bytes[at + 1] ?? 0) << 8) |
+      ((bytes[at + 2] ?? 0) << 16) |
+      ((bytes[at + 3] ?? 0) << 24);
+  }
+}
+
 /** The word at `at`, little-endian. */
 export function wordAt(bytes: Uint8Array, at: number): number {
   return (

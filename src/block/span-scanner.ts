@@ -2,7 +2,7 @@
 import { SPAN_ID_BYTES, TRACE_ID_BYTES } from "../model/ids.ts";
 import { AppError } from "../util/errors.ts";
 import type { AttributeNotes } from "./attribute-notes.ts";
-import { wordAt } from "./byte-buffer.ts";
+import { copyWords } from "./byte-buffer.ts";
 import { AttributeCursor, FieldCursor, readVarint } from "./field-cursor.ts";
 import type { KeyTable } from "./key-table.ts";
 import * as tags from "./tags.ts";
@@ -80,25 +80,21 @@ export class SpanScanner {
     if (traceAt < 0 || spanAt < 0)
       throw new AppError("invalid_argument", `span without ids at byte ${start}`);
     this.traceAt = traceAt;
-    words[base + WORDS.spanIdLow] = wordAt(bytes, spanAt);
-    words[base + WORDS.spanIdHigh] = wordAt(bytes, spanAt + 4);
+    copyWords(bytes, spanAt, words, base + WORDS.spanIdLow);
   }
 
   #note({ tag, bytes, start, end }: FieldCursor, words: Uint32Array, base: number): void {
     switch (tag) {
       case tags.PARENT_SPAN_ID_TAG: {
-        const isId = end - start === SPAN_ID_BYTES;
-        words[base + WORDS.parentIdLow] = isId ? wordAt(bytes, start) : 0;
-        words[base + WORDS.parentIdHigh] = isId ? wordAt(bytes, start + 4) : 0;
+        if (end - start === SPAN_ID_BYTES) copyWords(bytes, start, words, base + WORDS.parentIdLow);
+        else words.fill(0, base + WORDS.parentIdLow, base + WORDS.parentIdHigh + 1);
         break;
       }
       case tags.START_TAG:
-        words[base + WORDS.startLow] = wordAt(bytes, start);
-        words[base + WORDS.startHigh] = wordAt(bytes, start + 4);
+        copyWords(bytes, start, words, base + WORDS.startLow);
         break;
       case tags.END_TAG:
-        words[base + WORDS.endLow] = wordAt(bytes, start);
-        words[base + WORDS.endHigh] = wordAt(bytes, start + 4);
+        copyWords(bytes, start, words, base + WORDS.endLow);
         break;
       case tags.KIND_TAG:
         readVarint(bytes, start, this.#varint);
