@@ -132,7 +132,9 @@ export class Evaluation implements Evaluators {
   }
 
   async digest(): Promise<Questions["digest"]["answer"]> {
-    await this.#readTraces();
+    // What all sources are asked is read at the same time.
+    const read = await settleAll(this.#sources, PLATFORM.connections, (source) => source.traces());
+    for (const result of read) if (result.status === "rejected") throw result.reason;
     return makeDigest(await this.#each((source) => this.#hashesOf(source)));
   }
 
@@ -157,9 +159,8 @@ export class Evaluation implements Evaluators {
     const query = this.#query;
     assert(query.kind === "search", "a search finds");
     const { plan, window } = query;
-    await this.#readTraces();
     let found = NOTHING_FOUND;
-    for (const [index, source] of newestFirst(this.#sources)) {
+    for await (const [index, source] of this.#inTurn(newestFirst(this.#sources))) {
       if (!isWorthSearching(plan, [source], window)) continue;
       const wantedFromNs = found.traces[window.limit - 1]?.startNs;
       const own = await this.#onSource(source.rowCount, async () =>
@@ -191,9 +192,8 @@ export class Evaluation implements Evaluators {
   async measure(leftOut: LeftOut): Promise<Questions["measure"]["answer"]> {
     const query = this.#query;
     assert(query.kind === "metrics", "metrics measure");
-    await this.#readTraces();
     const state = new MetricsState(query.plan, { ...query.query, maxSeries: Infinity });
-    for (const [index, source] of this.#sources.entries()) {
+    for await (const [index, source] of this.#inTurn([...this.#sources.entries()])) {
       await this.#onSource(source.rowCount, async () =>
         state.measure(source, index, await skipped(source, leftOut[index])),
       );
@@ -251,10 +251,20 @@ export class Evaluation implements Evaluators {
     }
   }
 
-  /** What all sources are asked is read at the same time. */
-  async #readTraces(): Promise<void> {
-    const read = await settleAll(this.#sources, PLATFORM.connections, (source) => source.traces());
-    for (const result of read) if (result.status === "rejected") throw result.reason;
+  /** One after the other, the next ones being read meanwhile: the traces of all, as where it is found out which are split. */
+  async *#inTurn(sources: readonly (readonly [number, SpanSource])[]): AsyncGenerator<[number, SpanSource]> {
+    const ahead = sources.values();
+    const readOne = (): void =>
+      void ahead
+        .next()
+        .value?.[1].traces()
+        .catch(() => undefined);
+    for (let i = 1; i < PLATFORM.connections; i++) readOne();
+    for (const [index, source] of sources) {
+      readOne();
+      await this.#onSource(0, () => source.traces());
+      yield [index, source];
+    }
   }
 
   async #hashesOf(source: SpanSource): Promise<Uint32Array> {

@@ -55,11 +55,15 @@ export class Candidates<T extends Candidate = Candidate> {
     this.#best.set(candidate.interval, better);
   }
 
+  /** All of them: which one stands for a trace of several intervals is only known where none are missing. */
+  all(): T[] {
+    return [...this.#best.values()].flat().sort(compareCandidates);
+  }
+
   /** At most `limit`, each of another trace. */
   chosen(limit: number): T[] {
-    const all = [...this.#best.values()].flat().sort(compareCandidates);
     const byTrace = new Map<string, T>();
-    for (const candidate of all)
+    for (const candidate of this.all())
       if (!byTrace.has(candidate.traceId)) byTrace.set(candidate.traceId, candidate);
     return [...byTrace.values()].slice(0, limit);
   }
@@ -146,7 +150,7 @@ export class CandidateFinder {
     return Uint32Array.from(new Set(this.#best.flatMap((best) => best.map(({ row }) => row)))).sort();
   }
 
-  /** The best of each interval, each of another trace. @param startMsOf the start of one of `rows()` */
+  /** The best of each interval. @param startMsOf the start of one of `rows()` */
   chosen(fn: SeriesFunction, startMsOf: (row: number) => number): Candidate[] {
     const { ids } = this.#scan.traces;
     const scale = "field" in fn && isDuration(fn.field) ? 1e9 : 1;
@@ -164,7 +168,7 @@ export class CandidateFinder {
         });
       }
     });
-    return candidates.chosen(Infinity);
+    return candidates.all();
   }
 }
 

@@ -140,7 +140,7 @@ export class LeafState {
     return {
       cells: this.#cells.part(),
       compared: this.#comparison.part(),
-      candidates: this.#candidates.chosen(Infinity),
+      candidates: this.#candidates.all(),
     };
   }
 

@@ -223,3 +223,29 @@ describe("metrics: parts and exemplars", () => {
     );
   });
 });
+
+describe("exemplars", () => {
+  test("are the same in however many sources traces are", async () => {
+    const query = parseQuery("{} | rate()");
+    if (query.kind !== "metrics") throw new Error("no metrics");
+    let several = 0;
+    for (let seed = 1; seed <= 30; seed++) {
+      const byTrace = [...Map.groupBy(randomSpans(seed, 60), ({ traceId }) => traceId).values()];
+      const shown = async (count: number) => {
+        const parts = Array.from({ length: count }, (_, part) =>
+          byTrace.filter((_trace, i) => i % count === part).flat(),
+        ).filter((part) => part.length > 0);
+        const sources = parts.map((part) => plainSource(part));
+        const { series } = await metrics(sources, query, METRICS);
+        const all = series.flatMap(({ exemplars }) => exemplars);
+        return all
+          .map(({ timestampMs, labels }) => `${timestampMs} ${String(labels[0]?.value.value)}`)
+          .sort();
+      };
+      const [one, ...others] = [await shown(1), await shown(2), await shown(5)];
+      for (const other of others) expect(other).toEqual(one);
+      if ((one?.length ?? 0) > 3) several++;
+    }
+    expect(several).toBeGreaterThan(10);
+  });
+});
