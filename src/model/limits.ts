@@ -227,7 +227,7 @@ export const DEFAULT_LIMITS: Limits = {
     // What quantile_over_time() needs of ten full blocks: start, duration and one more column.
     maxHeldBytes: 44 * MIB,
     // What results and traces in several blocks show of one full block.
-    maxRereadBytes: 12 * MIB,
+    maxRereadBytes: 14 * MIB,
     // Some 70 M spans, of 120 bytes; so many traces are digests of 24 MB (query/pool/trace-digest.ts).
     maxQueryBytes: 8192 * MIB,
     maxQueryTraces: 12_000_000,
