@@ -137,10 +137,12 @@ interface Between {
   readonly outside: number;
 }
 
+/** Without branches: which values are hits a processor does not foresee, and takes three times as long. */
 function fillBetween(words: Uint32Array, { from, to, inside, outside }: Between, table: Uint8Array): void {
+  const difference = inside - outside;
   for (let i = 0; i < table.length; i++) {
     const value = ((words[2 * i + 1] ?? 0) | 0) * 0x1_0000_0000 + (words[2 * i] ?? 0);
-    table[i] = value >= from && value <= to ? inside : outside;
+    table[i] = outside + difference * (Number(value >= from) & Number(value <= to));
   }
 }
 

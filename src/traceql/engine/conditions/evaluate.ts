@@ -161,11 +161,10 @@ function spreadLayer(scan: Scan, { column, codec }: Layer, test: Test, out: Mask
   for (let index = coded.written.count === 0 ? codedPageCount : 0; index < scan.pageCount; index++) {
     if (!isWanted(scan, index, test.candidates)) continue;
     isAny = true;
-    const note = index < codedPageCount ? undefined : pageNote(noted, index);
-    if (note !== undefined) {
-      const rows = out.subarray(scan.pageStart(index), scan.pageStart(index + 1));
-      spreadNote(note, test.states, rows, before);
-    } else if (index < codedPageCount || bounds?.mayHold(index, test.predicate) !== false) {
+    const rows = out.subarray(scan.pageStart(index), scan.pageStart(index + 1));
+    const note = index < codedPageCount ? undefined : pageNote(noted, index, rows.length);
+    if (note !== undefined) spreadNote(note, test.states, rows, before);
+    else if (index < codedPageCount || bounds?.mayHold(index, test.predicate) !== false) {
       const page = column.page(index);
       if (page.content.kind === "codes") spreadCodes(page, coded, out);
       else spreadValues(page, { index, codec, noted, bounds }, out);

@@ -1,5 +1,5 @@
 // What a predicate says of a column, noted for later queries: of the entries of a dictionary a state each, of a page of
-// values two bitmaps. A page that is noted need not be inflated again.
+// values one bitmap or two. A page that is noted need not be inflated again.
 import type { ColumnPage, Notes, Values } from "../../storage.ts";
 import type { Codec } from "../columns/decode.ts";
 import { hasValue } from "../columns/pages.ts";
@@ -40,8 +40,9 @@ export interface NotedTest {
 
 /** What is noted of a page. */
 export interface PageNote {
-  /** By bit: rows with a value for which the predicate is false, and such for which it is true. */
-  readonly fails: Uint8Array;
+  /** By bit: rows with a value for which the predicate is false; undefined: all for which it is not true. */
+  readonly fails: Uint8Array | undefined;
+  /** By bit: rows with a value for which it is true. */
   readonly holds: Uint8Array;
 }
 
@@ -49,33 +50,59 @@ function pageName({ key }: Predicate, page: number): string {
   return `page ${page} ${key}`;
 }
 
-export function pageNote({ predicate, notes }: NotedTest, page: number): PageNote | undefined {
+/** @param rowCount of the page */
+export function pageNote(
+  { predicate, notes }: NotedTest,
+  page: number,
+  rowCount: number,
+): PageNote | undefined {
   const note = predicate.key === undefined ? undefined : notes?.get(pageName(predicate, page));
   if (note === undefined) return undefined;
-  const half = note.length / 2;
-  return { fails: note.subarray(0, half), holds: note.subarray(half) };
+  const length = bitBytes(rowCount);
+  const fails = note.length === length ? undefined : note.subarray(length);
+  return { holds: note.subarray(0, length), fails };
 }
 
-/** Notes what the states of a page's values are, if they are not cheap to find. */
+function bitBytes(rowCount: number): number {
+  return (rowCount + 7) >>> 3;
+}
+
+/** Notes what the states of a page's values are: the next time it need not be inflated. */
 export function notePage(
   { predicate, states, notes }: NotedTest,
   index: number,
   page: ColumnPage,
   table: Uint8Array,
 ): void {
-  const { rowCount, present, content } = page;
-  const isCostly = content.kind === "values" && content.values.kind === "bytes";
-  if (!isCostly || notes === undefined || predicate.key === undefined) return;
-  const half = (rowCount + 7) >>> 3;
-  const note = new Uint8Array(2 * half);
+  if (notes === undefined || predicate.key === undefined) return;
+  const { content, present } = page;
+  // A number is there or not, while a text may be JSON without what is asked for.
+  const isPlain = present === undefined && content.kind === "values" && content.values.kind === "fixed";
+  const note = isPlain ? plainNote(table, states) : partedNote(page, table, states);
+  notes.set(pageName(predicate, index), note);
+}
+
+function plainNote(table: Uint8Array, { holds }: States): Uint8Array {
+  const note = new Uint8Array(bitBytes(table.length));
+  for (let group = 0; group < note.length; group++) {
+    let bits = 0;
+    for (let bit = 0; bit < 8; bit++) bits |= Number(table[8 * group + bit] === holds) << bit;
+    note[group] = bits;
+  }
+  return note;
+}
+
+function partedNote({ rowCount, present }: ColumnPage, table: Uint8Array, states: States): Uint8Array {
+  const length = bitBytes(rowCount);
+  const note = new Uint8Array(2 * length);
   let position = 0;
   for (let i = 0; i < rowCount; i++) {
     if (!hasValue(present, i)) continue;
     const state = table[position++] ?? 0;
-    const at = state === states.holds ? half : state === states.fails ? 0 : -1;
+    const at = state === states.holds ? 0 : state === states.fails ? length : -1;
     if (at >= 0) note[at + (i >>> 3)] = (note[at + (i >>> 3)] ?? 0) | (1 << (i & 7));
   }
-  notes.set(pageName(predicate, index), note);
+  return note;
 }
 
 /** Writes the states of a page's rows; those without value, and those that are `state` already, stay as they are. */
@@ -85,7 +112,12 @@ export function spreadNote(
   rows: Uint8Array,
   state: number,
 ): void {
-  if (states.fails !== state) spreadBits(fails, rows, states.fails);
+  if (fails === undefined && states.fails !== state) {
+    rows.fill(states.fails);
+    spreadBits(holds, rows, states.holds);
+    return;
+  }
+  if (fails !== undefined && states.fails !== state) spreadBits(fails, rows, states.fails);
   if (states.holds !== state) spreadBits(holds, rows, states.holds);
 }
 

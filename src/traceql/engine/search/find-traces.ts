@@ -2,7 +2,7 @@
 import type { ColumnName, SpanSource } from "../../storage.ts";
 import type { ResultAttribute, SearchCursor } from "../../results.ts";
 import { toHex } from "../../../util/hex.ts";
-import { countRows, forEachRow, isEmpty, type Mask, nextRow } from "../columns/mask.ts";
+import { countRows, isEmpty, type Mask, nextRow } from "../columns/mask.ts";
 import { toResult } from "../columns/result-value.ts";
 import { openScan, type Scan } from "../columns/scan.ts";
 import {
@@ -142,10 +142,11 @@ function matchingTraces({ traces, traceCount }: Scan, mask: Mask, skip?: Uint8Ar
   const { firstRows } = traces;
   const matches = new Uint8Array(traceCount);
   let trace = 0;
-  forEachRow(mask, (row) => {
+  // Of a trace that has one, the other rows are passed over.
+  for (let row = nextRow(mask, 0); row >= 0; row = nextRow(mask, firstRows[trace + 1] ?? mask.length)) {
     while ((firstRows[trace + 1] ?? Infinity) <= row) trace++;
     matches[trace] = 1;
-  });
+  }
   for (let at = skip?.indexOf(1) ?? -1; at >= 0; at = skip?.indexOf(1, at + 1) ?? -1) matches[at] = 0;
   return matches;
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { ComparisonOperator } from "../../../../src/traceql/ast.ts";
-import { NONE } from "../../../../src/traceql/engine/columns/scan.ts";
+import { NONE, openScan } from "../../../../src/traceql/engine/columns/scan.ts";
 import { entryTable } from "../../../../src/traceql/engine/conditions/entry-table.ts";
 import { PageBounds } from "../../../../src/traceql/engine/conditions/page-bounds.ts";
 import type { Predicate } from "../../../../src/traceql/engine/conditions/predicate.ts";
@@ -11,8 +11,12 @@ import {
   intervalAt,
   rangeIntervals,
 } from "../../../../src/traceql/engine/metrics/intervals.ts";
+import { compileSearch } from "../../../../src/traceql/engine/search.ts";
+import { evaluatePipeline } from "../../../../src/traceql/engine/spansets/evaluate.ts";
+import { planColumns } from "../../../../src/traceql/engine/spansets/plan.ts";
 import { cutTraces } from "../../../../src/traceql/engine/tables/cut-traces.ts";
-import type { SpanSource, Values } from "../../../../src/traceql/storage.ts";
+import { parseQuery } from "../../../../src/traceql/parse.ts";
+import type { Notes, SpanSource, Values } from "../../../../src/traceql/storage.ts";
 import { mapNotes } from "../../../support/map-notes.ts";
 import { plainSource } from "../../../support/plain-source.ts";
 import { randomSpans } from "../../../support/random-spans.ts";
@@ -275,6 +279,65 @@ describe("cut traces", () => {
       const left = all.traces.filter(({ traceId }) => !newest.traces.some((one) => one.traceId === traceId));
       expect(left).toHaveLength(1);
       expect(newest.traces.every(({ startNs }) => left.every((one) => one.startNs <= startNs))).toBe(true);
+    }
+  });
+});
+
+describe("what a condition says of pages of numbers", () => {
+  const source = plainSource(randomSpans(12, 300), { pageRows: 16, codedPages: 0 });
+
+  /** The source with notes, and the pages of `duration` that are decoded. */
+  function watched(): { readonly source: SpanSource; readonly decoded: number[] } {
+    const decoded: number[] = [];
+    const { rowCount, bounds, pageRows, columns, rest } = source;
+    const byColumn = new Map<string, Notes>();
+    const notesOf = (name: string): Notes => {
+      const notes = byColumn.get(name) ?? mapNotes();
+      byColumn.set(name, notes);
+      return notes;
+    };
+    const load: SpanSource["load"] = async (names, rows) =>
+      (await source.load(names, rows)).map((column, i) => ({
+        dictionary: column.dictionary,
+        codedPageCount: column.codedPageCount,
+        notes: notesOf(names[i] ?? ""),
+        page: (index) => {
+          if (names[i] === "duration") decoded.push(index);
+          return column.page(index);
+        },
+      }));
+    const traces = () => source.traces();
+    return { source: { rowCount, bounds, pageRows, columns, rest, traces, load }, decoded };
+  }
+
+  async function rowsOf(of: SpanSource, text: string): Promise<number[]> {
+    const query = parseQuery(text);
+    if (query.kind !== "search") throw new Error("no search");
+    const { pipeline } = compileSearch(query);
+    const scan = await openScan(of, [...new Set(planColumns(pipeline, of))]);
+    return [...evaluatePipeline(scan, pipeline).mask];
+  }
+
+  test("is noted: asked again, or where no page can have a hit, none is decoded", async () => {
+    const { source: noted, decoded } = watched();
+    for (const text of ["{ duration > 500ms }", "{ duration != 500ms }", "{ !(duration <= 1s) }"]) {
+      const wanted = await rowsOf(source, text);
+      expect(wanted).toContain(1);
+      expect(await rowsOf(noted, text)).toEqual(wanted);
+      expect(decoded.length).toBeGreaterThan(0);
+      decoded.length = 0;
+      expect(await rowsOf(noted, text)).toEqual(wanted);
+      expect(decoded).toEqual([]);
+    }
+    expect(await rowsOf(noted, "{ duration > 1h }")).not.toContain(1);
+    expect(decoded).toEqual([]);
+  });
+
+  test("is the same where other columns decide first", async () => {
+    const { source: noted } = watched();
+    for (const text of ["{ .n > 1 }", "{ span.n >= 2 || duration < 200ms }", "{ parent.duration > 100ms }"]) {
+      const wanted = await rowsOf(source, text);
+      for (let i = 0; i < 2; i++) expect(await rowsOf(noted, text)).toEqual(wanted);
     }
   });
 });
