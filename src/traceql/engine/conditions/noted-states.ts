@@ -82,12 +82,21 @@ export function notePage(
   notes.set(pageName(predicate, index), note);
 }
 
-function plainNote(table: Uint8Array, { holds }: States): Uint8Array {
+/** Moves the lowest bits of four bytes to the highest four of a word. */
+const FOUR_BITS = 0x1020_4080;
+
+/** Four states at a time: one by one they take as long as it took to find them. */
+function plainNote(table: Uint8Array, { fails, holds }: States): Uint8Array {
   const note = new Uint8Array(bitBytes(table.length));
+  const padded = new Uint8Array(8 * note.length);
+  padded.set(table);
+  const fours = new Uint32Array(padded.buffer);
+  // A bit that tells the two states apart.
+  const shift = 31 - Math.clz32(holds & ~fails);
   for (let group = 0; group < note.length; group++) {
-    let bits = 0;
-    for (let bit = 0; bit < 8; bit++) bits |= Number(table[8 * group + bit] === holds) << bit;
-    note[group] = bits;
+    const low = Math.imul(((fours[2 * group] ?? 0) >>> shift) & 0x0101_0101, FOUR_BITS) >>> 28;
+    const high = Math.imul(((fours[2 * group + 1] ?? 0) >>> shift) & 0x0101_0101, FOUR_BITS) >>> 28;
+    note[group] = low | (high << 4);
   }
   return note;
 }
