@@ -231,11 +231,14 @@ const COMPARED_INTRINSICS = [
   "statusMessage",
   "rootName",
   "rootServiceName",
+  "instrumentation:name",
+  "instrumentation:version",
 ] as const;
+const OPTIONAL_TEXTS = new Set<string>(["statusMessage", "instrumentation:name", "instrumentation:version"]);
 
-/** Every attribute of the span and its resource that is one value, and what else tells groups of spans apart. */
+/** Every attribute of the span, its resource and scope that is one value, and what else tells groups of spans apart. */
 function comparedAttributes(node: Node): { name: string; value: Scalar }[] {
-  const ofScope = (scope: "span" | "resource", attributes: PlainAttributes) =>
+  const ofScope = (scope: "span" | "resource" | "instrumentation", attributes: PlainAttributes) =>
     [...attributes].map(([name, value]) => ({
       name: printField({ kind: "attribute", scope, name, parent: false, at: 0 }),
       value: toValue(value),
@@ -247,9 +250,10 @@ function comparedAttributes(node: Node): { name: string; value: Scalar }[] {
   return [
     ...ofScope("span", node.span.attributes),
     ...ofScope("resource", node.span.resource),
+    ...ofScope("instrumentation", node.span.scope.attributes),
     ...intrinsics,
   ].flatMap(({ name, value }) =>
-    value === undefined || value.type === "list" || (name === "statusMessage" && value.value === "")
+    value === undefined || value.type === "list" || (value.value === "" && OPTIONAL_TEXTS.has(name))
       ? []
       : [{ name, value }],
   );

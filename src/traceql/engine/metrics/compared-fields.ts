@@ -1,10 +1,10 @@
-// What compare() compares: every attribute of span and resource, and some intrinsics.
+// What compare() compares: every attribute of span, resource and instrumentation scope, and some intrinsics.
 import type { Attribute, IntrinsicName } from "../../ast.ts";
 import { printField } from "../../print.ts";
 import type { ResultValue } from "../../results.ts";
 import { attributeColumn, type ColumnName, type SpanSource } from "../../storage.ts";
 import { columnsOf, intrinsic, openField } from "../columns/fields.ts";
-import { membersOf, parseValue } from "../columns/json.ts";
+import { findMember, MemberName, membersOf, parseValue, type Range } from "../columns/json.ts";
 import { toResult } from "../columns/result-value.ts";
 import type { Layer } from "../columns/row-decoder.ts";
 import type { Scan } from "../columns/scan.ts";
@@ -17,7 +17,16 @@ const INTRINSICS = [
   "statusMessage",
   "rootName",
   "rootServiceName",
+  "instrumentation:name",
+  "instrumentation:version",
 ] as const satisfies readonly IntrinsicName[];
+
+/** Texts that are "" for spans that were sent without. */
+const OPTIONAL: ReadonlySet<string> = new Set<IntrinsicName>([
+  "statusMessage",
+  "instrumentation:name",
+  "instrumentation:version",
+]);
 
 /** The columns that `comparedFields` reads. */
 export function comparedColumns(source: SpanSource): ColumnName[] {
@@ -25,6 +34,7 @@ export function comparedColumns(source: SpanSource): ColumnName[] {
     ...INTRINSICS.flatMap((name) => columnsOf(source, intrinsic(name))),
     ...source.columns.map(({ key, type }) => attributeColumn(key, type)),
     "resource",
+    "scope",
     ...(source.rest.length > 0 ? (["rest"] as const) : []),
   ];
 }
@@ -54,27 +64,36 @@ function ofValues(layer: Layer, name: string): ComparedColumn {
     name,
     attributesOf: (value) => {
       const scalar = groupValue(value);
-      const isCompared = scalar !== undefined && !(name === "statusMessage" && scalar === "");
+      const isCompared = scalar !== undefined && !(scalar === "" && OPTIONAL.has(name));
       return isCompared ? [{ name, value: toResult(scalar, false) }] : [];
     },
   };
 }
 
+/** Where the objects of a scope have its attributes. */
+const ATTRIBUTES = new MemberName("attributes");
+const SCOPES = { resource: "resource", scope: "instrumentation", rest: "span" } as const;
+
 /** The attributes of JSON objects. Lists are left out. */
-function ofObjects(scan: Scan, column: "resource" | "rest"): ComparedColumn {
-  const scope = column === "resource" ? "resource" : "span";
+function ofObjects(scan: Scan, column: keyof typeof SCOPES): ComparedColumn {
   const encoder = new TextEncoder();
   return {
     column: scan.column(column),
     codec: { kind: "text" },
     name: undefined,
-    attributesOf: (text) => (typeof text === "string" ? objectValues(encoder.encode(text), scope) : []),
+    attributesOf: (text) => {
+      if (typeof text !== "string") return [];
+      const json = encoder.encode(text);
+      const whole = { start: 0, end: json.length };
+      const range = column === "scope" ? findMember(json, whole, ATTRIBUTES) : whole;
+      return range === undefined ? [] : objectValues(json, range, SCOPES[column]);
+    },
   };
 }
 
-function objectValues(json: Uint8Array, scope: Attribute["scope"]): ComparedValue[] {
+function objectValues(json: Uint8Array, range: Range, scope: Attribute["scope"]): ComparedValue[] {
   const members = new Map<string, ComparedValue[]>();
-  for (const { name, value } of membersOf(json, { start: 0, end: json.length })) {
+  for (const { name, value } of membersOf(json, range)) {
     if (members.has(name)) continue;
     const parsed = parseValue(json, value);
     const isCompared = parsed !== undefined && !isList(parsed);
@@ -93,5 +112,6 @@ export function* comparedFields(scan: Scan): Generator<ComparedColumn> {
     yield ofValues({ column: scan.column(attributeColumn(key, type)), codec }, nameOf("span", key));
   }
   yield ofObjects(scan, "resource");
+  yield ofObjects(scan, "scope");
   if (scan.source.rest.length > 0) yield ofObjects(scan, "rest");
 }
