@@ -1,8 +1,20 @@
 // One ResourceSpans record as offsets: which spans stay, which change, and how long the record is afterwards.
 import { SPAN_ID_BYTES } from "../model/ids.ts";
-import { LENGTH, RESOURCE_SPANS, SCOPE_SPANS, SPAN, tagOf, VARINT, WireReader } from "../otlp/wire.ts";
+import {
+  ANY_VALUE,
+  KEY_VALUE,
+  LENGTH,
+  RESOURCE,
+  RESOURCE_SPANS,
+  SCOPE_SPANS,
+  SPAN,
+  tagOf,
+  VARINT,
+  WireReader,
+} from "../otlp/wire.ts";
 
 const RESOURCE_TAG = tagOf(RESOURCE_SPANS.resource, LENGTH);
+const RESOURCE_ATTRIBUTES_TAG = tagOf(RESOURCE.attributes, LENGTH);
 const SCOPE_SPANS_TAG = tagOf(RESOURCE_SPANS.scopeSpans, LENGTH);
 const SCOPE_TAG = tagOf(SCOPE_SPANS.scope, LENGTH);
 const SPANS_TAG = tagOf(SCOPE_SPANS.spans, LENGTH);
@@ -11,7 +23,7 @@ export const PARENT_TAG = tagOf(SPAN.parentSpanId, LENGTH);
 export const STATUS_TAG = tagOf(SPAN.status, LENGTH);
 const KIND_TAG = tagOf(SPAN.kind, VARINT);
 
-/** Bytes of an empty Resource, Scope or Status: a tag and a length of 0. */
+/** Bytes of an empty Scope or Status: a tag and a length of 0. */
 const EMPTY_MESSAGE_BYTES = 2;
 /** Bytes of a span id with its tag and length. */
 export const ID_FIELD_BYTES = 10;
@@ -27,6 +39,28 @@ export function varintBytes(value: number): number {
 export function fieldBytes(length: number): number {
   return 1 + varintBytes(length) + length;
 }
+
+/** A field with a one-byte tag and fewer than 128 bytes. */
+function shortField(field: number, body: Iterable<number>): number[] {
+  const bytes = [...body];
+  return [tagOf(field, LENGTH), bytes.length, ...bytes];
+}
+
+const TEXT = new TextEncoder();
+
+/**
+ * The Resource of spans that were sent without any attribute in it: Grafana's data source shows no span of such a one.
+ * The name is what OpenTelemetry's SDKs give to a service that has none. Behind a Resource that is there it adds to it.
+ */
+export const UNKNOWN_RESOURCE: Uint8Array<ArrayBuffer> = Uint8Array.from(
+  shortField(
+    RESOURCE_SPANS.resource,
+    shortField(RESOURCE.attributes, [
+      ...shortField(KEY_VALUE.key, TEXT.encode("service.name")),
+      ...shortField(KEY_VALUE.value, shortField(ANY_VALUE.stringValue, TEXT.encode("unknown_service"))),
+    ]),
+  ),
+);
 
 /** The new body of a message that is copied as it is, tag and length included. */
 export const VERBATIM = -1;
@@ -111,7 +145,8 @@ export class RecordLayout {
   /** The array that the record lies in, as given to `scan`. */
   bytes: Uint8Array = new Uint8Array(0);
   readonly record: MessageRange = { field: 0, body: 0, end: 0 };
-  hasResource = false;
+  /** Whether the resource has attributes. */
+  hasAttributes = false;
   /** VERBATIM, DROPPED or the bytes of the new body. */
   newBody = VERBATIM;
   spanCount = 0;
@@ -128,7 +163,7 @@ export class RecordLayout {
     this.record.field = field;
     this.record.body = body;
     this.record.end = end;
-    this.hasResource = false;
+    this.hasAttributes = false;
     this.newBody = VERBATIM;
     this.spanCount = 0;
     this.scopeCount = 0;
@@ -141,9 +176,20 @@ export class RecordLayout {
         this.#scanScope(reader, at, reader.pos + length);
         continue;
       }
-      if (tag === RESOURCE_TAG) this.hasResource = true;
+      if (tag === RESOURCE_TAG && !this.hasAttributes) this.#scanResource(reader, end);
+      else reader.skip(tag, end);
+    }
+  }
+
+  #scanResource(reader: WireReader, recordEnd: number): void {
+    const length = reader.length(recordEnd);
+    const end = reader.pos + length;
+    while (reader.pos < end && !this.hasAttributes) {
+      const tag = reader.tag(end);
+      if (tag === RESOURCE_ATTRIBUTES_TAG) this.hasAttributes = true;
       reader.skip(tag, end);
     }
+    reader.pos = end;
   }
 
   #scanScope(reader: WireReader, field: number, end: number): void {
@@ -297,8 +343,8 @@ export class RecordLayout {
   /** Works out the new lengths from the inside out. Returns the bytes of the record as a field, 0 when none is left. */
   measure(): number {
     const { record } = this;
-    let length = record.end - record.body + (this.hasResource ? 0 : EMPTY_MESSAGE_BYTES);
-    let changed = !this.hasResource;
+    let length = record.end - record.body + (this.hasAttributes ? 0 : UNKNOWN_RESOURCE.length);
+    let changed = !this.hasAttributes;
     let kept = false;
     for (let index = 0; index < this.scopeCount; index++) {
       const at = SCOPE_SLOT * index;

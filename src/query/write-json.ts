@@ -1,9 +1,10 @@
 // A merged trace as JSON: the list of its ResourceSpans.
 import { ascii, type JsonWriter } from "../otlp/json-writer.ts";
 import { TraceJsonPrinter } from "../otlp/trace-json.ts";
+import { concatBytes } from "../util/bytes.ts";
 import { CHUNK_BYTES } from "./chunk-writer.ts";
 import type { MergedTrace } from "./merged-trace.ts";
-import { DROPPED, newSpanView, type RecordLayout, type SpanView } from "./record-layout.ts";
+import { DROPPED, newSpanView, type RecordLayout, type SpanView, UNKNOWN_RESOURCE } from "./record-layout.ts";
 import { rewrittenSpan } from "./shared-spans.ts";
 
 const COMMA = 0x2c;
@@ -12,6 +13,19 @@ const SPANS = ascii('"spans":[');
 const END = ascii("]}");
 
 type Chunks = Generator<Uint8Array<ArrayBuffer>>;
+
+/** What a record without attributes in its resource has beside ScopeSpans, and an unknown resource. */
+function unknownHead(layout: RecordLayout): Uint8Array {
+  const { bytes, record } = layout;
+  const parts: Uint8Array[] = [UNKNOWN_RESOURCE];
+  let pos = record.body;
+  for (let index = 0; index < layout.scopeCount; index++) {
+    const { field, end } = layout.scope(index);
+    parts.push(bytes.subarray(pos, field));
+    pos = end;
+  }
+  return concatBytes([...parts, bytes.subarray(pos, record.end)]);
+}
 
 class RecordPrinter {
   readonly #out: JsonWriter;
@@ -27,7 +41,12 @@ class RecordPrinter {
 
   *record(layout: RecordLayout): Chunks {
     const out = this.#out;
-    this.#printer.resourceSpansHead(layout.bytes, layout.record.body, layout.record.end);
+    if (layout.hasAttributes) {
+      this.#printer.resourceSpansHead(layout.bytes, layout.record.body, layout.record.end);
+    } else {
+      const head = unknownHead(layout);
+      this.#printer.resourceSpansHead(head, 0, head.length);
+    }
     out.reopen();
     out.text(SCOPE_SPANS);
     let first = true;

@@ -9,12 +9,12 @@ import {
   type RecordLayout,
   type SpanView,
   STATUS_TAG,
+  UNKNOWN_RESOURCE,
   VERBATIM,
 } from "./record-layout.ts";
 import { rewrittenSpan } from "./shared-spans.ts";
 import type { FreshIds } from "./span-set.ts";
 
-const RESOURCE_TAG = tagOf(RESOURCE_SPANS.resource, LENGTH);
 const SCOPE_SPANS_TAG = tagOf(RESOURCE_SPANS.scopeSpans, LENGTH);
 const SCOPE_TAG = tagOf(SCOPE_SPANS.scope, LENGTH);
 const SPANS_TAG = tagOf(SCOPE_SPANS.spans, LENGTH);
@@ -48,7 +48,7 @@ class RecordWriter {
     const { bytes, record, newBody } = layout;
     if (newBody === VERBATIM) return yield* copied(out, bytes, record.field, record.end);
     this.#open(RESOURCE_SPANS_TAG, newBody);
-    if (!layout.hasResource) this.#open(RESOURCE_TAG, 0);
+    if (!layout.hasAttributes) out.copy(UNKNOWN_RESOURCE, 0, UNKNOWN_RESOURCE.length);
     let pos = record.body;
     for (let index = 0; index < layout.scopeCount; index++) {
       const scope = layout.scope(index);

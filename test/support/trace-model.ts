@@ -1,6 +1,10 @@
 // Tempo's rules for putting a trace together, done plainly on decoded objects: what the read side is checked against.
 import { create, fromBinary } from "@bufbuild/protobuf";
-import { InstrumentationScopeSchema } from "../../src/otlp/gen/opentelemetry/proto/common/v1/common_pb.ts";
+import {
+  AnyValueSchema,
+  InstrumentationScopeSchema,
+  KeyValueSchema,
+} from "../../src/otlp/gen/opentelemetry/proto/common/v1/common_pb.ts";
 import { ResourceSchema } from "../../src/otlp/gen/opentelemetry/proto/resource/v1/resource_pb.ts";
 import {
   type Span,
@@ -80,6 +84,11 @@ export function mergedByModel(pieces: readonly Uint8Array[]): TracesData {
   fixSharedSpans(spansOf(data));
   for (const group of data.resourceSpans) {
     group.resource ??= create(ResourceSchema);
+    // Grafana's data source shows no span of a resource without attributes.
+    if (group.resource.attributes.length === 0) {
+      const value = create(AnyValueSchema, { value: { case: "stringValue", value: "unknown_service" } });
+      group.resource.attributes.push(create(KeyValueSchema, { key: "service.name", value }));
+    }
     for (const scope of group.scopeSpans) {
       scope.scope ??= create(InstrumentationScopeSchema);
       for (const span of scope.spans) span.status ??= create(StatusSchema);

@@ -2,6 +2,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { DEFAULT_LIMITS } from "../../../src/model/limits.ts";
+import { ResourceSchema } from "../../../src/otlp/gen/opentelemetry/proto/resource/v1/resource_pb.ts";
 import {
   ScopeSpansSchema,
   Span_SpanKind,
@@ -228,6 +229,33 @@ test("trace body: what Tempo loses stays: schema URLs and flags", async () => {
   expect(json).toContain('"flags":769');
   const { resourceSpans } = fromBinary(TracesDataSchema, await bytesOf(await find({ live }), 1, "protobuf"));
   expect(resourceSpans[0]?.schemaUrl).toBe("https://resource");
+});
+
+describe("trace body: a resource without attributes, of which Grafana would show no span", () => {
+  const unknown = [{ key: "service.name", value: { stringValue: "unknown_service" } }];
+
+  test.each([
+    ["absent", undefined, { attributes: unknown }],
+    ["empty", {}, { attributes: unknown }],
+    ["with a count alone", { droppedAttributesCount: 3 }, { attributes: unknown, droppedAttributesCount: 3 }],
+  ])("%s: it gets the name of an unknown service", async (_, resource, expected) => {
+    const live = tracesData([
+      {
+        ...(resource && { resource: create(ResourceSchema, resource) }),
+        schemaUrl: "https://resource",
+        scopeSpans: [{ spans: [span(1)] }],
+      },
+    ]);
+    const protobuf = await bytesOf(await find({ live }), 1, "protobuf");
+    const printed = new TextDecoder().decode(traceToJson(protobuf, 64)).replace("resourceSpans", "batches");
+    for (const text of [await textOf(await find({ live }), 1), printed]) {
+      const [group] = JSON.parse(text).batches;
+      expect(group).toMatchObject({ schemaUrl: "https://resource", scopeSpans: [{ spans: [{}] }] });
+      expect(group.resource).toEqual(expected);
+    }
+    const v2 = await bytesOf(await find({ live }), 2, "protobuf");
+    expect(v2[1]).toBe(protobuf.length);
+  });
 });
 
 describe("trace body, large", () => {
