@@ -7,8 +7,11 @@ export interface ClientRequest {
   readonly path: string;
   readonly params: Readonly<Record<string, string | number>>;
   readonly accept?: string;
+  /** Others than `accept`. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
+const PROTOBUF = "application/protobuf";
 const METRICS_QUERY = /\|\s*(rate|count_over_time|\w+_over_time|compare)\s*\(/;
 
 /** Requests over the range, in Unix seconds. */
@@ -123,5 +126,44 @@ function checkerRequests(start: number, end: number): ClientRequest[] {
       params: { ...range, q: '{.vulture-0 = "value"} | count_over_time()', step: "10s" },
       accept,
     },
+  ];
+}
+
+/** Lookups of a trace, over the range in Unix seconds; all clients read them as protobuf. */
+export function lookupRequests(id: string, start: number, end: number): readonly ClientRequest[] {
+  const lookup = (
+    from: string,
+    version: "" | "/v2",
+    params: ClientRequest["params"] = {},
+    headers: ClientRequest["headers"] = {},
+  ): ClientRequest => ({
+    from,
+    path: `/api${version}/traces/${id}`,
+    params,
+    accept: PROTOBUF,
+    headers,
+  });
+  const dataSource = "Grafana's data source";
+  const cli = "tempo-cli";
+  return [
+    lookup(dataSource, "/v2"),
+    lookup(dataSource, "/v2", { start, end }),
+    // Asked for after a 404.
+    lookup(dataSource, ""),
+    lookup(dataSource, "", { start, end }),
+    lookup(cli, "/v2", {}, { "x-scope-orgid": "" }),
+    lookup(cli, "", {}, { "x-scope-orgid": "" }),
+    lookup(cli, "/v2", {
+      q: "{ status = error }",
+      keep_hierarchy: "true",
+      match_depth: 0,
+      ancestor_depth: -1,
+    }),
+    lookup(
+      "the consistency checker",
+      "",
+      { start: start - 1800, end: end + 1800 },
+      { "recent-data-target": "live-store" },
+    ),
   ];
 }

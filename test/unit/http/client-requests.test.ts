@@ -1,7 +1,13 @@
 // Every request of the clients is answered, in a form that they can read.
+import { fromBinary } from "@bufbuild/protobuf";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { describe, expect, test } from "vitest";
-import { type ClientRequest, clientRequests } from "../../support/client-requests.ts";
-import { pathOf, type PlainSpan, queryApp, SHOP, START } from "../../support/query-app.ts";
+import {
+  type TracesData,
+  TracesDataSchema,
+} from "../../../src/otlp/gen/opentelemetry/proto/trace/v1/trace_pb.ts";
+import { type ClientRequest, clientRequests, lookupRequests } from "../../support/client-requests.ts";
+import { CHECKOUT, pathOf, type PlainSpan, queryApp, SHOP, START } from "../../support/query-app.ts";
 import { DRILLDOWN_FAULTY } from "../../support/traceql-queries.ts";
 
 // What a decoder of May 2025 knows of messages that Grafana decodes strictly: one more field, and the query fails.
@@ -102,9 +108,9 @@ const SPANS: readonly PlainSpan[] = [
 
 const REQUESTS = clientRequests(START - 60, START + 60);
 
-async function ask({ path, params, accept }: ClientRequest): Promise<Response> {
+async function ask({ path, params, accept, headers }: ClientRequest): Promise<Response> {
   const app = await queryApp({ live: SPANS });
-  return app.get(pathOf(path, params), accept === undefined ? {} : { accept });
+  return app.get(pathOf(path, params), { ...headers, ...(accept !== undefined && { accept }) });
 }
 
 describe("requests of clients", () => {
@@ -192,5 +198,44 @@ describe("requests of clients", () => {
     const response = await ask({ from: "", path, params: { q: DRILLDOWN_FAULTY } });
     expect(response.status).toBe(400);
     expect(await response.text()).toContain("unknown identifier: undefined");
+  });
+});
+
+/** The trace as version 1 has it, or in field 1, as version 2 has it. */
+function traceIn(path: string, body: Uint8Array): TracesData {
+  if (!path.startsWith("/api/v2/")) return fromBinary(TracesDataSchema, body);
+  const reader = new BinaryReader(body);
+  expect(reader.tag()).toEqual([1, 2]);
+  return fromBinary(TracesDataSchema, reader.bytes());
+}
+
+describe("lookups of clients", () => {
+  test.each(
+    lookupRequests(CHECKOUT, START - 60, START + 60).map(
+      (request) => [request.from, pathOf(request.path, request.params), request] as const,
+    ),
+  )("%s: %s has all that is read without asking whether it is there", async (_from, _url, request) => {
+    const response = await ask(request);
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toBe("application/protobuf");
+    const { resourceSpans } = traceIn(request.path, new Uint8Array(await response.arrayBuffer()));
+    expect(resourceSpans).toHaveLength(2);
+    for (const { resource, scopeSpans } of resourceSpans) {
+      // Without any the data source skips the spans.
+      expect(resource?.attributes.length).toBeGreaterThan(0);
+      for (const { scope, spans } of scopeSpans) {
+        expect(scope).toBeDefined();
+        for (const span of spans) expect(span.status).toBeDefined();
+      }
+    }
+  });
+
+  test.each(
+    lookupRequests("dead", START - 60, START + 60).map((request) => [request.path, request] as const),
+  )("%s of no trace: an empty one that is there, or 404", async (path, request) => {
+    const response = await ask(request);
+    const body = new Uint8Array(await response.arrayBuffer());
+    const expected = path.startsWith("/api/v2/") ? [200, 0x0a, 0] : [404];
+    expect([response.status, ...body.subarray(0, 2)]).toEqual(expected);
   });
 });
