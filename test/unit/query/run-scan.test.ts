@@ -211,6 +211,22 @@ describe("requests", () => {
     }
   });
 
+  test.each([
+    "{ } | rate() by (resource.service.name, name)",
+    "{ status = error } | quantile_over_time(duration, .5, .99) by (kind)",
+    "{ kind = server } >> { } | histogram_over_time(duration)",
+    "{ } | compare({ status = error })",
+  ])("metrics need no more: %s", async (text) => {
+    const world = new ScanWorld(13);
+    await world.flush(3);
+    const intervals = rangeIntervals(START_NS, START_NS + 60_000_000_000n, 10_000_000_000n);
+    const input = { query: metricsQuery(text), intervals, maxSeries: Infinity, exemplars: 0 };
+    expect((await runMetrics(world.deps, input)).series).not.toEqual([]);
+    const perBlock = Map.groupBy(world.gets, (key) => key);
+    expect(Math.max(...[...perBlock.values()].map(({ length }) => length))).toBeLessThanOrEqual(3);
+    expect(perBlock.size).toBe(3);
+  });
+
   test("a condition that no span can meet opens the block and reads its trace ids, no more", async () => {
     const world = new ScanWorld(11);
     await world.flush();
