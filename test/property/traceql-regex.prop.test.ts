@@ -20,7 +20,8 @@ const ATOMS: readonly Pair[] = [
   ...["[ab]", "[^ab]", "[a-k1]", "[^A-K_]", String.raw`\d`, String.raw`\D`, String.raw`[\d_]`].map(same),
   ...[String.raw`\p{Lu}`, String.raw`\p{L}`, String.raw`\P{L}`, String.raw`[^\p{Ll}\d]`].map(same),
   { re2: ".", native: String.raw`[^\n]` },
-  { re2: "(?s).", native: "." },
+  // Not "(?s).": a flag holds in the alternatives behind it too, which a native pattern does not say.
+  { re2: "(?s:.)", native: "." },
   { re2: "[[:upper:]]", native: "[A-Z]" },
   { re2: "[[:^alpha:]]", native: "[^A-Za-z]" },
   { re2: String.raw`\pL`, native: String.raw`\p{L}` },

@@ -9,6 +9,10 @@ describe("whole texts, RE2's meaning", () => {
     ["(a|b)c", ["ac", "bc"], ["a", "abc"]],
     ["a.c", ["abc", "a\u{1F600}c", "a\rc"], ["a\nc", "ac"]],
     ["(?s)a.c", ["a\nc"], []],
+    // To the end of its group, later alternatives included.
+    ["(x|(?s)y|a.c)", ["a\nc", "abc"], []],
+    ["(a.c|(?s)y)", ["abc"], ["a\nc"]],
+    ["(x|(?s)y)a.c", ["yabc"], ["ya\nc"]],
     ["(?s:a.)c.", ["a\ncd"], ["a\nc\n"]],
     [".*", ["", "abc"], ["a\nb", "\n"]],
     ["ab*", ["a", "abbb"], ["b", "aba"]],
