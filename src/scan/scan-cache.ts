@@ -25,6 +25,9 @@ export interface ScanCacheLimits {
   readonly liveCacheBytes: number;
 }
 
+/** Heap of a note beside its bytes: of small blocks, notes are of a few bytes, and many. */
+export const NOTE_HEAP_BYTES = 512;
+
 export class ScanCache implements ScanCaches {
   readonly chunks: LruCache<ColumnChunk>;
   readonly traces: LruCache<TraceTable>;
@@ -37,7 +40,7 @@ export class ScanCache implements ScanCaches {
   constructor(limits: ScanCacheLimits) {
     this.chunks = new LruCache(limits.columnCacheBytes, ({ memoryBytes }) => memoryBytes);
     this.traces = new LruCache(limits.traceCacheBytes, tableBytes);
-    this.notes = new LruCache(limits.noteCacheBytes, ({ byteLength }) => byteLength);
+    this.notes = new LruCache(limits.noteCacheBytes, ({ byteLength }) => byteLength + NOTE_HEAP_BYTES);
     this.splits = new SplitCache(limits.splitCacheBytes);
     this.sparse = new LruCache(limits.sparseCacheBytes, ({ byteLength }) => byteLength);
     this.blocks = new LruCache(limits.footerCacheBytes, ({ heapBytes }) => heapBytes);

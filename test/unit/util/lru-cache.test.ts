@@ -12,6 +12,14 @@ describe("least recently used cache", () => {
     expect(cache.byteLength).toBe(100);
   });
 
+  test("a look whether something is there is no use of it", () => {
+    const cache = new LruCache<Uint8Array>(100, ({ length }) => length);
+    for (const key of ["a", "b", "c", "d"]) cache.set(key, new Uint8Array(25));
+    expect([cache.has("a"), cache.has("e")]).toEqual([true, false]);
+    cache.set("e", new Uint8Array(25));
+    expect(cache.has("a")).toBe(false);
+  });
+
   test("makes room for what is to come", () => {
     const cache = new LruCache<Uint8Array>(100, ({ length }) => length);
     for (const key of ["a", "b", "c"]) cache.set(key, new Uint8Array(25));
