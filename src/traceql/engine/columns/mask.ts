@@ -1,10 +1,10 @@
 // Sets of rows: a byte for each row, 1 or 0. Bytes are written without reading first and combine four at a time.
 
-/** Its length is the number of rows, rounded up to a multiple of 8; bytes behind the rows are 0. */
+/** Its length is the number of rows, rounded up to a multiple of 4; bytes behind the rows are 0. */
 export type Mask = Uint8Array<ArrayBuffer>;
 
 export function emptyMask(rowCount: number): Mask {
-  return new Uint8Array((rowCount + 7) & ~7);
+  return new Uint8Array((rowCount + 3) & ~3);
 }
 
 export function fullMask(rowCount: number): Mask {
@@ -13,15 +13,6 @@ export function fullMask(rowCount: number): Mask {
 
 function words(mask: Mask): Uint32Array {
   return new Uint32Array(mask.buffer);
-}
-
-/** Calls `visit` with the rows of the mask, ascending. Rows of which there are none are passed eight at a time, as a double. */
-export function forEachRow(mask: Mask, visit: (row: number) => void): void {
-  const eights = new Float64Array(mask.buffer);
-  for (let eight = 0; eight < eights.length; eight++) {
-    if (eights[eight] === 0) continue;
-    for (let row = 8 * eight; row < 8 * eight + 8; row++) if (mask[row] === 1) visit(row);
-  }
 }
 
 /** `target &= other`. */

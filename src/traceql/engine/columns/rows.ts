@@ -128,8 +128,11 @@ function numbersOf(codec: Codec, values: ColumnPageValues, out: Float64Array): N
   return { values: out, isExact: greatest < EXACT_MAX };
 }
 
-/** @returns the greatest magnitude, or a little more */
-function fillFrom64(words: Uint32Array, out: Float64Array): number {
+/**
+ * Ints of 64 bits as doubles, those beyond 2^53 rounded.
+ * @returns the greatest magnitude, or a little more
+ */
+export function fillFrom64(words: Uint32Array, out: Float64Array): number {
   let greatest = 0;
   for (let i = 0; i < out.length; i++) {
     const high = (words[2 * i + 1] ?? 0) | 0;

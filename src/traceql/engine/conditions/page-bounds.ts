@@ -1,6 +1,7 @@
 // The least and the greatest number of each page of values, noted for later queries: pages without a hit are not inflated.
 import type { Notes, Values } from "../../storage.ts";
 import { doublesOf, wordsOf } from "../columns/decode.ts";
+import { fillFrom64 } from "../columns/rows.ts";
 import type { Predicate } from "./predicate.ts";
 
 const NAME = "bounds of pages";
@@ -49,7 +50,8 @@ export class PageBounds {
   /** Takes in the values of a page. */
   look(page: number, values: Values): void {
     if (values.kind !== "fixed" || values.width !== 8 || this.#known[2 * page] !== -Infinity) return;
-    const doubles = this.#isInt ? intsAsDoubles(wordsOf(values)) : doublesOf(values);
+    const doubles = this.#isInt ? new Float64Array(values.count) : doublesOf(values);
+    if (this.#isInt) fillFrom64(wordsOf(values), doubles);
     let least = Infinity;
     let greatest = -Infinity;
     for (let i = 0; i < doubles.length; i++) {
@@ -70,12 +72,4 @@ export class PageBounds {
     this.#known[2 * page] = least;
     this.#known[2 * page + 1] = greatest;
   }
-}
-
-function intsAsDoubles(words: Uint32Array): Float64Array {
-  const doubles = new Float64Array(words.length >>> 1);
-  for (let i = 0; i < doubles.length; i++) {
-    doubles[i] = ((words[2 * i + 1] ?? 0) | 0) * 0x1_0000_0000 + (words[2 * i] ?? 0);
-  }
-  return doubles;
 }

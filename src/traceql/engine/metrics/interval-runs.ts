@@ -125,12 +125,13 @@ export class RunReader {
     this.#count = count;
   }
 
-  /** Undefined when nothing is noted. @param count of the query's intervals */
-  static open(axis: SourceAxis, count: number): RunReader | undefined {
-    const noted = axis.notes.get(axis.name);
-    if (noted === undefined) return undefined;
+  /** Undefined when nothing is noted of the source's rows for the query's intervals. */
+  static open(source: SpanSource, intervals: Intervals): RunReader | undefined {
+    const axis = axisOf(source, intervals);
+    const noted = axis?.notes.get(axis.name);
+    if (axis === undefined || noted === undefined) return undefined;
     const { buffer, byteOffset } = noted.byteOffset % 2 === 0 ? noted : noted.slice();
-    return new RunReader(runsOf(axis, buffer, byteOffset, noted.length), axis.first, count);
+    return new RunReader(runsOf(axis, buffer, byteOffset, noted.length), axis.first, intervals.count);
   }
 
   /** Writes the query's intervals of the rows from `firstRow` on, `none` for those that have none. Rows ascend from call to call. */

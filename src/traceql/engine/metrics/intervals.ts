@@ -4,7 +4,7 @@ import { wordsOf } from "../columns/decode.ts";
 import { isEmpty, type Mask } from "../columns/mask.ts";
 import { NONE, type Scan } from "../columns/scan.ts";
 import { isLess, pageWords } from "../columns/times.ts";
-import { axisOf, type RunReader, RunWriter, type SourceAxis } from "./interval-runs.ts";
+import { axisOf, RunReader, RunWriter, type SourceAxis } from "./interval-runs.ts";
 
 /** Consecutive intervals: (first, first + step], (first + step, first + 2 * step] ... */
 export interface Intervals {
@@ -199,7 +199,7 @@ function placeInUnits(starts: Uint32Array, { shift, base, intervals }: Units, ou
 /** By row: its interval; NONE without one, and for rows that are not in the mask. From `start`. */
 export function intervalsOfRows(scan: Scan, mask: Mask, intervals: Intervals): Int32Array {
   const all = new Int32Array(scan.rowCount).fill(NONE);
-  const pages = new PageIntervals(scan, intervals);
+  const pages = new PageIntervals(scan, intervals, RunReader.open(scan.source, intervals));
   for (let index = 0; index < scan.pageCount; index++) {
     const first = scan.pageStart(index);
     if (!isEmpty(mask, first, scan.pageStart(index + 1))) all.set(pages.of(index, mask), first);

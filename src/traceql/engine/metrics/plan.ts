@@ -14,7 +14,7 @@ import { compileCondition, type Condition, conditionFields } from "../conditions
 import { type Mention, mentionsOf } from "../spansets/mentions.ts";
 import { compilePipeline, type PipelinePlan, planColumns } from "../spansets/plan.ts";
 import { comparedColumns } from "./compared-fields.ts";
-import { axisOf, RunReader } from "./interval-runs.ts";
+import { RunReader } from "./interval-runs.ts";
 import type { Intervals } from "./intervals.ts";
 
 /** One pipeline with its function. */
@@ -99,14 +99,13 @@ export function loadedToMeasure(leaf: LeafPlan, source: SpanSource, intervals: I
     : valueColumns(leaf, source);
 }
 
-/** What is noted of the source's rows. Not for compare(), which reads a window of its own too. */
+/** What is noted of the source's rows, so that `start` need not be loaded. compare() may read a window of its own in it. */
 export function notedIntervals(
   { fn }: LeafPlan,
   source: SpanSource,
   intervals: Intervals,
 ): RunReader | undefined {
-  const axis = fn.kind === "compare" ? undefined : axisOf(source, intervals);
-  return axis && RunReader.open(axis, intervals.count);
+  return fn.kind === "compare" ? undefined : RunReader.open(source, intervals);
 }
 
 function valueColumns({ pipeline, fn, selection }: LeafPlan, source: SpanSource): ColumnName[] {

@@ -1,6 +1,6 @@
 // Structural operators: one pass over rows in pre-order, where a parent stands before its children.
 import type { Relation, Structural } from "../../ast.ts";
-import { emptyMask, forEachRow, intersect, type Mask, nextRow, subtract, unite } from "../columns/mask.ts";
+import { emptyMask, intersect, type Mask, nextRow, subtract, unite } from "../columns/mask.ts";
 import { rowDecoder } from "../columns/row-decoder.ts";
 import { NONE, type Scan } from "../columns/scan.ts";
 import { type Value, valueKey } from "../columns/value.ts";
@@ -47,10 +47,10 @@ function withPartner(scan: Scan, relation: Relation, left: Mask, right: Mask): M
 function childrenOf(scan: Scan, left: Mask, right: Mask): Mask {
   const children = emptyMask(scan.rowCount);
   const parentOf = scan.parentReader();
-  forEachRow(right, (row) => {
+  for (let row = nextRow(right, 0); row >= 0; row = nextRow(right, row + 1)) {
     const parent = parentOf(row);
     if (parent !== NONE) children[row] = left[parent] ?? 0;
-  });
+  }
   return children;
 }
 

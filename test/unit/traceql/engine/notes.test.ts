@@ -156,8 +156,7 @@ describe("runs of intervals", () => {
           write(source, { ...rangeIntervals(0n, 2n * stepNs, stepNs) }, pages);
           for (const [startNs, lengthNs] of windows) {
             const intervals = rangeIntervals(startNs, startNs + lengthNs, stepNs);
-            const axis = axisOfRuns(source, intervals);
-            const reader = axis && RunReader.open(axis, intervals.count);
+            const reader = RunReader.open(source as SpanSource, intervals);
             if (reader === undefined) continue;
             read++;
             let firstRow = 0;
@@ -206,11 +205,11 @@ describe("runs of intervals", () => {
     const beyond = new RunWriter(axis, 2);
     beyond.add(0, Int32Array.of(0, NONE));
     beyond.end();
-    expect(RunReader.open(axis, intervals.count)).toBeUndefined();
+    expect(RunReader.open(source as SpanSource, intervals)).toBeUndefined();
     const complete = new RunWriter(axis, 2);
     complete.add(0, Int32Array.of(0, 2));
     complete.end();
-    expect(RunReader.open(axis, intervals.count)).toBeDefined();
+    expect(RunReader.open(source as SpanSource, intervals)).toBeDefined();
   });
 
   test("are not kept of an instant query, nor of more than 65,536 intervals", () => {
