@@ -1,5 +1,5 @@
 // Queries over the buffer and over blocks of 500,000 spans.
-// Run: node_modules/.bin/node --expose-gc test/bench/search.bench.ts [live|blocks|scan|memory]. Times are process CPU; the
+// Run: node_modules/.bin/node --expose-gc test/bench/search.bench.ts [live|blocks|requests|scan|memory]. Times are process CPU; the
 // first run writes the blocks, which takes minutes.
 import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
@@ -205,6 +205,35 @@ async function benchBlocksQuery(): Promise<void> {
   }
 }
 
+/** Queries whose columns do not all fit the memory of a query over ten blocks. */
+const LARGE = {
+  "compare()": "{} | compare({ status = error })",
+  "whole traces": `{ rootServiceName != "" } | by(resource.service.name) | avg(duration) > 1s`,
+  "below a span": `{ .http.route = "/x" } >> { event:name != "" }`,
+} as const;
+
+/** With the default caches: requests of the first time and of later ones, which find what is kept. */
+async function benchRequests(): Promise<void> {
+  for (const count of [2, 4, 10]) {
+    const blocks = await benchBlocks(count);
+    for (const [name, text] of Object.entries({ ...QUERIES, ...LARGE })) {
+      const store = new FileStore();
+      const deps = depsOf(blocks, store, DEFAULT_LIMITS.scan.columnCacheBytes);
+      const requests: number[] = [];
+      const times: number[] = [];
+      for (let round = 0; round < 4; round++) {
+        const before = store.gets;
+        times.push(await cpu(() => run(deps, text)));
+        requests.push(store.gets - before);
+      }
+      line(
+        `${count} blocks, default caches: ${name}`,
+        `requests ${requests.join(", ")}; ${times.at(-1)?.toFixed(0)} ms the last time`,
+      );
+    }
+  }
+}
+
 async function benchScan(): Promise<void> {
   const [block] = await benchBlocks(1);
   if (block === undefined) return;
@@ -283,7 +312,13 @@ async function benchMemory(): Promise<void> {
 }
 
 const wanted = process.argv.slice(2);
-const benches = { live: benchLive, blocks: benchBlocksQuery, scan: benchScan, memory: benchMemory };
+const benches = {
+  live: benchLive,
+  blocks: benchBlocksQuery,
+  requests: benchRequests,
+  scan: benchScan,
+  memory: benchMemory,
+};
 for (const [name, bench] of Object.entries(benches)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   await calibrate();
